@@ -1,0 +1,100 @@
+import type { Digest } from "./digest.ts";
+import type { Source } from "./source.ts";
+
+export const MODEL_TYPES = [
+  "LLM",
+  "EMBEDDING",
+  "RERANKER",
+  "VISION",
+  "SPEECH_TO_TEXT",
+  "TEXT_TO_SPEECH",
+  "IMAGE_GENERATION",
+  "ADAPTER",
+  "OTHER",
+] as const;
+/** What a model does. */
+export type ModelType = (typeof MODEL_TYPES)[number];
+
+export const MODEL_STATUSES = ["REGISTERED", "DOWNLOADING", "AVAILABLE", "FAILED", "DELETING"] as const;
+/** How far a model's first version is. */
+export type ModelStatus = (typeof MODEL_STATUSES)[number];
+
+/** Words to find a thing by. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** A model: a name, a type, and the source that its files come from. */
+export interface Model {
+  readonly id: string;
+  readonly type: ModelType;
+  readonly displayName: string;
+  readonly description: string;
+  readonly labels: Labels;
+  /** Only of an ADAPTER; else empty. */
+  readonly baseModelId: string;
+  readonly source: Source;
+  readonly status: ModelStatus;
+  readonly latestVersion?: number;
+  readonly versionCount: number;
+  /** Sorted by name. */
+  readonly aliases: readonly Alias[];
+  readonly createTime: Date;
+  readonly updateTime: Date;
+  readonly etag: string;
+}
+
+/** What a caller says of a new model. */
+export type NewModel = Pick<Model, "id" | "type" | "displayName" | "description" | "labels" | "baseModelId" | "source">;
+
+/** What can change of a model; absent stays as it is. */
+export type ModelChanges = Partial<Pick<Model, "displayName" | "description" | "labels" | "source">>;
+
+/** A movable name for one version of a model. */
+export interface Alias {
+  readonly modelId: string;
+  readonly alias: string;
+  readonly version: number;
+  readonly updateTime: Date;
+}
+
+/** One verified file of a version. */
+export interface VersionFile {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly digest: Digest;
+}
+
+/** What the files of a version say of themselves. */
+export interface VersionMetadata {
+  readonly format?: string;
+  readonly architecture?: string;
+  readonly parameterCount?: number;
+  readonly quantization?: string;
+  readonly contextLength?: number;
+  readonly estimatedMemoryBytes?: number;
+  readonly unsafeFiles?: readonly string[];
+  readonly error?: string;
+}
+
+/** An immutable list of verified files of one model. */
+export interface Version {
+  readonly modelId: string;
+  readonly version: number;
+  readonly manifestDigest: Digest;
+  /** Empty where the source has none. */
+  readonly resolvedRevision: string;
+  readonly totalBytes: number;
+  readonly fileCount: number;
+  /** Sorted by path; absent in lists. */
+  readonly files?: readonly VersionFile[];
+  readonly metadata: VersionMetadata;
+  readonly license: string;
+  readonly pinned: boolean;
+  readonly labels: Labels;
+  readonly createTime: Date;
+  readonly updateTime: Date;
+  readonly etag: string;
+}
+
+/** What can change of a version; absent stays as it is. */
+export type VersionChanges = Partial<Pick<Version, "pinned" | "labels">>;

@@ -1,0 +1,72 @@
+import type { Digest } from "../digest.ts";
+import type { Download, DownloadState, Progress } from "../download.ts";
+import type { Failure } from "../failure.ts";
+import type { Version, VersionFile, VersionMetadata } from "../model.ts";
+import type { ListRequest, Page } from "../page.ts";
+import type { Source } from "../source.ts";
+import type { StartDownload } from "./downloads.ts";
+
+/** The right to work on a download: valid while the row's epoch is this one. */
+export interface Lease {
+  readonly downloadId: string;
+  readonly epoch: number;
+}
+
+/** A download that this process owns, with what it takes to run it. */
+export interface ClaimedDownload {
+  readonly lease: Lease;
+  readonly download: Download;
+  readonly source: Source;
+}
+
+/** A version that is ready to be published: every blob that it names is in the store. */
+export interface Publication {
+  readonly resolvedRevision: string;
+  readonly license: string;
+  readonly metadata: VersionMetadata;
+  readonly files: readonly VersionFile[];
+  /** Final counters. */
+  readonly progress: Progress;
+}
+
+/**
+ * The durable side of downloads. Methods that take a lease check it in the same statement and raise LEASE_STALE if another
+ * process took over, or if the download was cancelled or deleted. Times are the database's clock.
+ */
+export interface DownloadJobs {
+  /** Inserts a QUEUED download, or finds the live one of the same identity. The token of a credential is not kept. */
+  start(request: StartDownload): Promise<{ download: Download; created: boolean }>;
+  get(downloadId: string): Promise<Download>;
+  list(request: ListRequest): Promise<Page<Download>>;
+  /** Cancels a live download: its owner's lease is void from then on. STATE_INVALID if it ended otherwise. */
+  cancel(downloadId: string): Promise<Download>;
+
+  /**
+   * Takes over up to `limit` downloads that nobody owns (QUEUED, or live with an expired lease), highest priority first,
+   * then oldest. Each claim raises the epoch, and `attempt` once more than the last; over the cap of attempts it is FAILED instead.
+   */
+  claim(owner: string, limit: number, leaseMs: number): Promise<ClaimedDownload[]>;
+  /** Prolongs leases; answers those that are still held. */
+  renew(leases: readonly Lease[], leaseMs: number): Promise<ReadonlySet<string>>;
+  /** Moves a download to a live state. `resolvedRevision`, once known, stays with it. */
+  advance(lease: Lease, state: DownloadState, facts?: { resolvedRevision?: string; attempt?: number }): Promise<void>;
+  /** Gives a download back as QUEUED for whoever comes next, without a wait. */
+  release(lease: Lease, progress: Progress): Promise<void>;
+  /** Ends a download as FAILED; a model without a version becomes FAILED with it. */
+  fail(lease: Lease, failure: Failure, progress: Progress): Promise<void>;
+  /** Makes the version, or finds the one with the same manifest, and ends the download as SUCCEEDED, in one transaction. */
+  publish(lease: Lease, publication: Publication): Promise<Version>;
+
+  /** Of `digests`, those that the store has, each with a reference of this download so that no collector takes it. */
+  reuse(lease: Lease, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
+  /**
+   * Brings a verified blob into the store: commits its row as WRITING with a reference of this download, then under the
+   * row's lock runs `place` and marks it READY. Harmless to repeat.
+   */
+  admit(lease: Lease, digest: Digest, size: number, place: () => Promise<void>): Promise<void>;
+
+  /** Keeps progress for readers in other processes, all in one statement. Stale leases are passed over. */
+  saveProgress(entries: readonly { lease: Lease; progress: Progress }[]): Promise<void>;
+  /** The kept progress, with files where they are kept; for readers in other processes. */
+  readProgress(downloadIds: readonly string[]): Promise<ReadonlyMap<string, Progress>>;
+}
