@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modelmanager/v1/failure.proto.
  */
 export const file_modelmanager_v1_failure: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvZmFpbHVyZS5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIsEBCgdGYWlsdXJlEgwKBGNvZGUYASABKAUSLAoGcmVhc29uGAIgASgOMhwubW9kZWxtYW5hZ2VyLnYxLkVycm9yUmVhc29uEg8KB21lc3NhZ2UYAyABKAkSOAoIbWV0YWRhdGEYBCADKAsyJi5tb2RlbG1hbmFnZXIudjEuRmFpbHVyZS5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AWIGcHJvdG8z", [file_modelmanager_v1_error_reason]);
+  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvZmFpbHVyZS5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIrMBCgdGYWlsdXJlEiwKBnJlYXNvbhgBIAEoDjIcLm1vZGVsbWFuYWdlci52MS5FcnJvclJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEjgKCG1ldGFkYXRhGAMgAygLMiYubW9kZWxtYW5hZ2VyLnYxLkZhaWx1cmUuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_modelmanager_v1_error_reason]);
 
 /**
  * Why a job failed, as its caller would have been told.
@@ -21,30 +21,23 @@ export const file_modelmanager_v1_failure: GenFile = /*@__PURE__*/
  */
 export type Failure = Message<"modelmanager.v1.Failure"> & {
   /**
-   * The canonical status code, as in `google.rpc.Code`.
+   * What happened; each reason has one status code.
    *
-   * @generated from field: int32 code = 1;
-   */
-  code: number;
-
-  /**
-   * What happened.
-   *
-   * @generated from field: modelmanager.v1.ErrorReason reason = 2;
+   * @generated from field: modelmanager.v1.ErrorReason reason = 1;
    */
   reason: ErrorReason;
 
   /**
    * The same in words.
    *
-   * @generated from field: string message = 3;
+   * @generated from field: string message = 2;
    */
   message: string;
 
   /**
    * Small facts, such as the HTTP status of a source.
    *
-   * @generated from field: map<string, string> metadata = 4;
+   * @generated from field: map<string, string> metadata = 3;
    */
   metadata: { [key: string]: string };
 };

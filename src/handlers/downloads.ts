@@ -1,0 +1,76 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import type { Progress } from "../domain/download.ts";
+import { DomainError } from "../domain/errors.ts";
+import { errorOfFailure } from "../domain/failure.ts";
+import { DOWNLOAD_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
+import type { Downloads } from "../domain/ports/downloads.ts";
+import { downloadToMessage, progressToMessage, startDownloadFromMessage } from "./messages/download.ts";
+import { notImplemented } from "./not-implemented.ts";
+import { pageFromMessage, pageToMessage } from "./pages.ts";
+
+type DownloadMethods = Pick<
+  ServiceImpl<typeof ModelService>,
+  | "startDownload"
+  | "downloadModel"
+  | "watchDownload"
+  | "getDownload"
+  | "listDownloads"
+  | "updateDownload"
+  | "pauseDownload"
+  | "resumeDownload"
+  | "cancelDownload"
+>;
+
+/** The part of ModelService that starts, watches and ends downloads. */
+export function downloadMethods(downloads: Downloads): DownloadMethods {
+  async function* watch(downloadId: string, signal: AbortSignal) {
+    let last: Progress | undefined;
+    for await (const progress of downloads.watch(downloadId, signal)) {
+      last = progress;
+      yield { progress: progressToMessage(progress) };
+    }
+    if (last?.error) throw errorOfFailure(last.error);
+    if (last?.state === "CANCELLED")
+      throw new DomainError("DOWNLOAD_CANCELLED", `download ${downloadId} was cancelled`);
+  }
+
+  return {
+    async startDownload(request) {
+      return { download: downloadToMessage(await downloads.start(startDownloadFromMessage(request))) };
+    },
+
+    async *downloadModel(request, { signal }) {
+      const { id } = await downloads.start(startDownloadFromMessage(request));
+      yield* watch(id, signal);
+    },
+
+    watchDownload: ({ downloadId }, { signal }) => watch(downloadId, signal),
+
+    async getDownload({ downloadId }) {
+      return { download: downloadToMessage(await downloads.get(downloadId)) };
+    },
+
+    async listDownloads(request) {
+      const filter = parseFilter(request.filter, DOWNLOAD_FILTER_FIELDS);
+      const page = await downloads.list({ ...pageFromMessage(request), filter });
+      return { downloads: page.items.map(downloadToMessage), ...pageToMessage(page) };
+    },
+
+    async updateDownload() {
+      throw notImplemented("UpdateDownload");
+    },
+
+    async pauseDownload() {
+      throw notImplemented("PauseDownload");
+    },
+
+    async resumeDownload() {
+      throw notImplemented("ResumeDownload");
+    },
+
+    async cancelDownload({ downloadId }) {
+      return { download: downloadToMessage(await downloads.cancel(downloadId)) };
+    },
+  };
+}

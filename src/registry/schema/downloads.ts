@@ -1,0 +1,95 @@
+import { sql } from "drizzle-orm";
+import { index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import type { Digest } from "../../domain/digest.ts";
+import type { DownloadState, FileProgress } from "../../domain/download.ts";
+import type { Failure } from "../../domain/failure.ts";
+import { blobs } from "./blobs.ts";
+import { identifier, moment, wholeNumber } from "./columns.ts";
+import { models } from "./models.ts";
+
+/** The part of a job's progress that is kept as it was told; the rest has columns of its own. */
+export interface Counters {
+  readonly completedBytes: number;
+  readonly totalBytes?: number;
+  readonly sourceBytes: number;
+  readonly peerBytes: number;
+  readonly reusedBytes: number;
+  readonly completedFiles: number;
+  readonly totalFiles?: number;
+  readonly bytesPerSecond: number;
+  readonly etaMs?: number;
+  /** ISO 8601. */
+  readonly updateTime?: string;
+}
+
+const LIVE = sql.raw("('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED')");
+
+export const downloads = pgTable(
+  "downloads",
+  {
+    id: uuid("id").primaryKey(),
+    modelId: identifier("model_id")
+      .notNull()
+      .references(() => models.id),
+    /** Hash of revision and patterns: with the model what makes a live download the same as another. */
+    identity: text("identity").notNull(),
+    revision: text("revision").notNull(),
+    allowPatterns: jsonb("allow_patterns").$type<readonly string[]>().notNull(),
+    ignorePatterns: jsonb("ignore_patterns").$type<readonly string[]>().notNull(),
+    /** The name of a configured credential that replaces the source's own; a token is never kept. */
+    credential: text("credential").notNull().default(""),
+    state: text("state").$type<DownloadState>().notNull(),
+    priority: integer("priority").notNull(),
+    rateLimit: wholeNumber("rate_limit"),
+    resolvedRevision: text("resolved_revision").notNull().default(""),
+    attempt: integer("attempt").notNull().default(0),
+    counters: jsonb("counters").$type<Counters>().notNull(),
+    version: integer("version"),
+    error: jsonb("error").$type<Failure>(),
+    /** Raised whenever the right to work on it changes hands or ends; never lowered. */
+    epoch: wholeNumber("epoch").notNull().default(sql`0`),
+    owner: text("owner"),
+    leaseExpireTime: moment("lease_expire_time"),
+    /** Claims in a row whose lease was lost before more bytes were complete than `claimBytes`. */
+    fruitlessClaims: integer("fruitless_claims").notNull().default(0),
+    claimBytes: wholeNumber("claim_bytes").notNull().default(sql`0`),
+    createTime: moment("create_time").notNull().defaultNow(),
+    updateTime: moment("update_time").notNull().defaultNow(),
+    endTime: moment("end_time"),
+  },
+  (table) => [
+    uniqueIndex("downloads_live_identity").on(table.modelId, table.identity).where(sql`${table.state} in ${LIVE}`),
+    index("downloads_by_create_time").on(table.createTime, table.id),
+    index("downloads_by_model").on(table.modelId, table.createTime, table.id),
+    index("downloads_to_claim")
+      .on(table.priority.desc(), table.createTime, table.id)
+      .where(sql`${table.state} in ${LIVE}`),
+  ],
+);
+
+/** How far live downloads are, for other processes. Unlogged: a crash of the database may forget it. */
+export const downloadProgress = pgTable("download_progress", {
+  downloadId: uuid("download_id")
+    .primaryKey()
+    .references(() => downloads.id, { onDelete: "cascade" }),
+  counters: jsonb("counters").$type<Counters>().notNull(),
+  files: jsonb("files").$type<readonly FileProgress[]>().notNull(),
+});
+
+/** Blobs that a live download counts on; a collector leaves them alone. */
+export const blobReferences = pgTable(
+  "blob_references",
+  {
+    downloadId: uuid("download_id")
+      .notNull()
+      .references(() => downloads.id, { onDelete: "cascade" }),
+    digest: text("digest")
+      .$type<Digest>()
+      .notNull()
+      .references(() => blobs.digest),
+  },
+  (table) => [
+    primaryKey({ columns: [table.downloadId, table.digest] }),
+    index("blob_references_by_digest").on(table.digest),
+  ],
+);

@@ -1,0 +1,55 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { DomainError } from "../domain/errors.ts";
+import type { PortHandler, PortResponse } from "./port/handler.ts";
+
+/** Checks the `authorization` header of a call; UNAUTHENTICATED unless it carries the token. */
+export type TokenCheck = (authorization: string | null | undefined) => void;
+
+/** Makes a check for one static bearer token; without one, every call passes. */
+export function createTokenCheck(token: string | undefined): TokenCheck {
+  if (token === undefined) return () => {};
+  const expected = sha256(token);
+  return (authorization) => {
+    const [, given] = /^Bearer +(\S+) *$/i.exec(authorization ?? "") ?? [];
+    if (given === undefined) {
+      throw new DomainError("UNAUTHENTICATED", "a token is needed: send the header 'authorization: Bearer <token>'");
+    }
+    // Of equal length and in constant time, so that nothing can be learnt from how long it takes.
+    if (!timingSafeEqual(sha256(given), expected)) throw new DomainError("UNAUTHENTICATED", "the token is not valid");
+  };
+}
+
+/**
+ * Guards plain HTTP pages by the same token: answers 401 in JSON where it is missing or wrong. `exempt` paths pass; those
+ * are `/health`, and RPC paths, whose handler checks and answers in its protocol's own way.
+ */
+export function requireToken(check: TokenCheck, exempt: (path: string) => boolean, handler: PortHandler): PortHandler {
+  return (request, response) => {
+    const [path = "/"] = (request.url ?? "/").split("?", 1);
+    if (!exempt(path)) {
+      try {
+        check(request.headers.authorization);
+      } catch (error) {
+        // A body that nobody reads would hold the stream open.
+        request.resume();
+        refuse(response, error instanceof Error ? error.message : "");
+        return;
+      }
+    }
+    handler(request, response);
+  };
+}
+
+function refuse(response: PortResponse, message: string): void {
+  const out: { setHeader(name: string, value: string): unknown; end(data: string): unknown; statusCode: number } =
+    response;
+  out.statusCode = 401;
+  out.setHeader("content-type", "application/json; charset=utf-8");
+  out.setHeader("www-authenticate", 'Bearer realm="model-manager"');
+  out.setHeader("cache-control", "no-store");
+  out.end(`${JSON.stringify({ code: "unauthenticated", message })}\n`);
+}
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,26 @@
+import { join } from "node:path";
+import { type Digest, hexOfDigest } from "../domain/digest.ts";
+
+/** Where things lie below the store's folder. */
+export interface DiskLayout {
+  /** `blobs/sha256`: one folder for each first two hex digits. */
+  readonly blobs: string;
+  /** `parts`: files that are not verified yet. */
+  readonly parts: string;
+  /** The folder that holds a blob. */
+  folderOf(digest: Digest): string;
+  /** The file that is a blob. */
+  fileOf(digest: Digest): string;
+}
+
+/** The layout of the store in `directory`. */
+export function diskLayout(directory: string): DiskLayout {
+  const blobs = join(directory, "blobs", "sha256");
+  const folderOf = (digest: Digest) => join(blobs, hexOfDigest(digest).slice(0, 2));
+  return {
+    blobs,
+    parts: join(directory, "parts"),
+    folderOf,
+    fileOf: (digest) => join(folderOf(digest), hexOfDigest(digest)),
+  };
+}
