@@ -56,6 +56,8 @@ export interface Config {
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   /** The hub and its token, as Hugging Face's own tools read them. `HF_ENDPOINT`, `HF_TOKEN`. */
   readonly huggingFace: { readonly endpoint: string; readonly token?: string };
+  /** Through which proxies sources are reached, and which hosts without. `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`. */
+  readonly proxies: { readonly http?: string; readonly https?: string; readonly none?: string };
 }
 
 /** A configuration and what the operator should know of it. */
@@ -65,6 +67,9 @@ export interface ReadConfig {
   readonly warnings: readonly string[];
 }
 
+/** Other tools read these names in lower case too, and then prefer them. */
+const PROXY_IN_LOWER_CASE = /^(?:https?|no)_proxy$/;
+
 /**
  * Reads the configuration from environment variables. Empty values count as not set.
  *
@@ -72,18 +77,7 @@ export interface ReadConfig {
  * values that do not go together.
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): ReadConfig {
-  const known = Object.keys(VARIABLES);
-  const problems: ConfigProblem[] = [];
-  const warnings: string[] = [];
-  const given = new Map<string, string>();
-
-  for (const [name, value = ""] of Object.entries(environment)) {
-    if (value.trim() === "") continue;
-    if (isInjectedByKubernetes(name, value)) warnings.push(`${name} is ignored: Kubernetes sets it for a Service.`);
-    else if (isUnknown(name, known)) problems.push({ variable: name, rule: unknownRule(nearNames(name, known)) });
-    else given.set(name, value.trim());
-  }
-
+  const { given, warnings, problems } = sort(environment);
   const values: Record<string, unknown> = {};
   for (const [variable, rule] of Object.entries(VARIABLES)) {
     const result = rule.safeParse(given.get(variable));
@@ -94,6 +88,23 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   problems.push(...conflicts(values as Partial<VariableValues>, given));
   if (problems.length > 0) throw new ConfigError(problems);
   return { config: assemble(values as VariableValues), warnings };
+}
+
+/** Puts aside what is empty, not ours or not the operator's. */
+function sort(environment: Readonly<Record<string, string | undefined>>) {
+  const known = Object.keys(VARIABLES);
+  const given = new Map<string, string>();
+  const warnings: string[] = [];
+  const problems: ConfigProblem[] = [];
+  for (const [name, text = ""] of Object.entries(environment)) {
+    const value = text.trim();
+    if (value === "") continue;
+    if (isInjectedByKubernetes(name, value)) warnings.push(`${name} is ignored: Kubernetes sets it for a Service.`);
+    else if (isUnknown(name, known)) problems.push({ variable: name, rule: unknownRule(nearNames(name, known)) });
+    else if (PROXY_IN_LOWER_CASE.test(name)) given.set(name.toUpperCase(), value);
+    else if (!given.has(name)) given.set(name, value);
+  }
+  return { given, warnings, problems };
 }
 
 function unknownRule(near: readonly string[]): string {
@@ -147,5 +158,6 @@ function assemble(values: VariableValues): Config {
     server: values.MODEL_MANAGER_SERVER,
     log: Object.freeze({ level: values.MODEL_MANAGER_LOG_LEVEL, format: values.MODEL_MANAGER_LOG_FORMAT }),
     huggingFace: Object.freeze({ endpoint: values.HF_ENDPOINT, token: values.HF_TOKEN }),
+    proxies: Object.freeze({ http: values.HTTP_PROXY, https: values.HTTPS_PROXY, none: values.NO_PROXY }),
   });
 }

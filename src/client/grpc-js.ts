@@ -80,15 +80,15 @@ export function createGrpcJsClient<Methods extends GenServiceMethods>(
   credentials: ChannelCredentials,
   options?: ClientOptions,
 ): GrpcJsClient<Methods> {
-  const definition: Record<string, MethodDefinition<Fields, object>> = {};
+  const definition: Record<string, MethodDefinition<Fields, Fields>> = {};
   for (const method of service.methods) {
     definition[method.localName] = {
       path: `/${service.typeName}/${method.name}`,
       requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
       responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
       requestSerialize: serializer(method.input),
-      requestDeserialize: (bytes) => ({ bytes }), // X
-      responseSerialize: () => Buffer.alloc(0), // only servers serialize responses
+      requestDeserialize: deserializer(method.input),
+      responseSerialize: serializer(method.output),
       responseDeserialize: deserializer(method.output),
     };
   }
@@ -104,6 +104,6 @@ function serializer(schema: DescMessage): (value: Fields) => Buffer {
   };
 }
 
-function deserializer(schema: DescMessage): (bytes: Buffer) => object {
+function deserializer(schema: DescMessage): (bytes: Buffer) => Fields {
   return (bytes) => fromBinary(schema, bytes);
 }

@@ -35,6 +35,9 @@ export function printConfig(config: Config): string {
     MODEL_MANAGER_LOG_FORMAT: config.log.format,
     HF_ENDPOINT: redactUrl(config.huggingFace.endpoint),
     HF_TOKEN: redact(config.huggingFace.token),
+    HTTP_PROXY: redactUrl(config.proxies.http),
+    HTTPS_PROXY: redactUrl(config.proxies.https),
+    NO_PROXY: config.proxies.none,
   };
   return Object.entries(lines)
     .map(([name, value]) => (value ? `${name}=${value}\n` : `# ${name} is not set\n`))

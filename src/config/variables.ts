@@ -144,6 +144,9 @@ export const VARIABLES = {
   MODEL_MANAGER_LOG_FORMAT: oneOf(LOG_FORMATS).prefault("auto"),
   HF_ENDPOINT: httpUrl.prefault(PUBLIC_HUB),
   HF_TOKEN: secret.optional(),
+  HTTP_PROXY: httpUrl.optional(),
+  HTTPS_PROXY: httpUrl.optional(),
+  NO_PROXY: z.string().optional(),
 } as const;
 
 /** The name of a variable that is read. */

@@ -1,5 +1,6 @@
 import type { Digest } from "./digest.ts";
 import type { Source } from "./source.ts";
+import type { Transitions } from "./transitions.ts";
 
 export const MODEL_TYPES = [
   "LLM",
@@ -18,6 +19,15 @@ export type ModelType = (typeof MODEL_TYPES)[number];
 export const MODEL_STATUSES = ["REGISTERED", "DOWNLOADING", "AVAILABLE", "FAILED", "DELETING"] as const;
 /** How far a model's first version is. */
 export type ModelStatus = (typeof MODEL_STATUSES)[number];
+
+/** A model is AVAILABLE while it has a version; without one its downloads decide. */
+export const MODEL_TRANSITIONS: Transitions<ModelStatus> = {
+  REGISTERED: ["DOWNLOADING", "AVAILABLE", "DELETING"],
+  DOWNLOADING: ["REGISTERED", "AVAILABLE", "FAILED", "DELETING"],
+  AVAILABLE: ["REGISTERED", "DOWNLOADING", "DELETING"],
+  FAILED: ["DOWNLOADING", "AVAILABLE", "DELETING"],
+  DELETING: [],
+};
 
 /** Words to find a thing by. */
 export type Labels = Readonly<Record<string, string>>;

@@ -22,7 +22,6 @@ const TROUBLES: ReadonlySet<Outcome["code"]> = new Set([
 export interface AnswerEnd {
   /** All of it was handed to the network. */
   readonly complete: boolean;
-  readonly httpStatus: number;
 }
 
 /** Writes one line for a call that is over: what, for whom, how it went, how long it took. */
@@ -52,17 +51,18 @@ function detail(level: Level, error: unknown): Record<string, unknown> {
   return isDomainError(error) && error.cause !== undefined ? { told, cause: error.cause } : { told };
 }
 
-function outcomeOf(call: Call, end: AnswerEnd): Outcome {
-  const { outcome, abortReason } = call;
-  if (outcome !== undefined && (outcome.code !== "OK" || end.complete)) return outcome;
-  // It ended before its handler or after it: undecodable, too large, cancelled, or an answer that could not be encoded.
+function outcomeOf({ outcome, abortReason }: Call, end: AnswerEnd): Outcome {
+  if (outcome !== undefined && outcome.code !== "OK") return outcome;
+  // It ended before its handler or after it: undecodable, too large, cancelled, or an answer that cannot be encoded.
   if (abortReason instanceof ConnectError) return { code: abortReason.code, error: abortReason };
   if (!end.complete) return { code: Code.Canceled };
-  return { code: end.httpStatus === 200 ? Code.Unknown : Code.Unimplemented };
+  // What has no outcome by now was refused by its HTTP method, version or content type.
+  return outcome ?? { code: Code.Unimplemented };
 }
 
 function levelOf(call: Call, { code }: Outcome): Level {
-  if (FAULTS.has(code)) return "error";
+  // What never reached its handler is its client's fault, whatever the code.
+  if (FAULTS.has(code)) return call.outcome === undefined ? "warn" : "error";
   if (TROUBLES.has(code)) return "warn";
   // Probes ask every few seconds.
   return call.method.startsWith(`${Health.typeName}/`) ? "debug" : "info";

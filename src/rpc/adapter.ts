@@ -4,6 +4,7 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import type { Logger } from "../domain/logger.ts";
 import { type AnswerEnd, logCall } from "./access-log.ts";
 import { type Call, callKey } from "./call.ts";
+import { dropEndlessTimeout } from "./deadline.ts";
 import { withGrpcMessage } from "./grpc-message.ts";
 import type { PortHandler, PortRequest, PortResponse } from "./port/handler.ts";
 import { answerBadRequest, answerUnknownMethod } from "./raw-answers.ts";
@@ -11,6 +12,9 @@ import { answerBadRequest, answerUnknownMethod } from "./raw-answers.ts";
 /** Header that carries the id of a call, both ways. */
 export const REQUEST_ID_HEADER = "x-request-id";
 const REQUEST_ID = /^[\w.:/+=@-]{1,128}$/;
+
+/** How long the rest of a request is read that was answered before its end. */
+const DRAIN_MS = 5_000;
 
 /**
  * Joins Connect's handlers to node's servers of either HTTP version: gives each call its id, hands it to the handler of its
@@ -20,10 +24,11 @@ export function createAdapter(router: ConnectRouter, log: Logger): PortHandler {
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return (request, response) => {
-    const path = pathOf(request);
+    const [path = ""] = (request.url ?? "").split("?", 1);
     const call = beginCall(request, path);
-    setHeader(response, REQUEST_ID_HEADER, call.id);
+    response.setHeader(REQUEST_ID_HEADER, call.id);
     response.once("close", () => logCall(log, call, answerEnd(response)));
+    drainAfterAnswer(request, response);
 
     const handler = handlers.get(path);
     if (handler === undefined) {
@@ -38,13 +43,63 @@ export function createAdapter(router: ConnectRouter, log: Logger): PortHandler {
       answerBadRequest(request, response, call);
       return;
     }
-    handler(universal)
+    dropEndlessTimeout(universal.header);
+    // Left before its end, the request must not be destroyed with the answer still to be sent.
+    const body = request.iterator({ destroyOnReturn: false });
+    handler({ ...universal, body })
       .then((answer) => universalResponseToNodeResponse(withGrpcMessage(answer), response))
       .catch((error: unknown) => {
         // Whoever went away gets no answer.
-        if (isGone(response)) return;
-        call.outcome = { code: ConnectError.from(error).code, error };
-        destroy(response);
+        if (isGone(response) || ConnectError.from(error).code === Code.Aborted) return;
+        call.outcome = { code: Code.Internal, error };
+        response.destroy();
       });
   };
+}
+
+function beginCall(request: PortRequest, path: string): Call {
+  const given = request.headers[REQUEST_ID_HEADER];
+  const { remoteAddress = "", remotePort = 0 } = request.socket;
+  const contentType = request.headers["content-type"] ?? "";
+  return {
+    id: typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID(),
+    method: path.slice(1, 201),
+    protocol: /^application\/grpc-web/i.test(contentType)
+      ? "grpc-web"
+      : /^application\/grpc/i.test(contentType)
+        ? "grpc"
+        : "connect",
+    httpVersion: request.httpVersion,
+    peer: remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`,
+    startMs: performance.now(),
+  };
+}
+
+/**
+ * An answer may be complete before the request is read, such as for a message that is too large. The rest is taken in and
+ * thrown away, for clients read an answer only when all is sent, and for HTTP/2 to end the stream; but not for long.
+ */
+function drainAfterAnswer(request: PortRequest, response: PortResponse): void {
+  const answered = "stream" in response ? response.stream : response;
+  answered.once("finish", () => {
+    if (request.readableEnded) return;
+    request.resume();
+    const timer = setTimeout(() => {
+      if ("stream" in request) request.stream.close();
+      else request.destroy();
+    }, DRAIN_MS);
+    response.once("close", () => clearTimeout(timer));
+    request.once("end", () => clearTimeout(timer));
+  });
+}
+
+function isGone(response: PortResponse): boolean {
+  return "stream" in response ? response.stream.destroyed : response.destroyed;
+}
+
+function answerEnd(response: PortResponse): AnswerEnd {
+  // An HTTP/2 response says that it finished even if its stream was reset.
+  const complete =
+    "stream" in response ? response.writableEnded && response.stream.rstCode === 0 : response.writableFinished;
+  return { complete };
 }

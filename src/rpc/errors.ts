@@ -6,12 +6,13 @@ import { CODE_OF_REASON } from "./error-table.ts";
 /** The `domain` of every `google.rpc.ErrorInfo` of this service. */
 export const ERROR_DOMAIN = "modelmanager.v1";
 
-// Errors travel in trailers, and gRPC clients take 8 KiB of them by default: what is longer would arrive as another error.
-const MAX_MESSAGE = 1024;
-const MAX_VIOLATIONS = 12;
-const MAX_FIELD = 128;
-const MAX_DESCRIPTION = 192;
-const MAX_METADATA = 1024;
+// In bytes. Errors travel in trailers, and gRPC clients take 8 KiB of them by default: what is longer would arrive as another
+// error. The message goes twice, once percent-encoded, and all else in base64.
+const MAX_MESSAGE = 768;
+const MAX_VIOLATIONS = 2048;
+const MAX_FIELD = 160;
+const MAX_DESCRIPTION = 256;
+const MAX_METADATA = 768;
 
 /** The field that a reason is about if the error names none. */
 const FIELD_OF_REASON: Partial<Record<Reason, string>> = { PAGE_TOKEN_INVALID: "page_token", FILTER_INVALID: "filter" };
@@ -42,22 +43,28 @@ function fromDomainError(error: DomainError): ConnectError {
 }
 
 function metadataOf(error: DomainError): Record<string, string> {
-  const entries: [string, string][] = [];
-  let left = MAX_METADATA;
-  for (const [key, value] of Object.entries(error.metadata)) {
-    left -= key.length + value.length;
-    if (left >= 0) entries.push([key, value.toWellFormed()]);
-  }
-  return Object.fromEntries(entries);
+  const entries = Object.entries(error.metadata).map(([key, value]) => [key, value.toWellFormed()] as const);
+  return Object.fromEntries(within(MAX_METADATA, entries, ([key, value]) => key + value));
 }
 
 function violationsOf(error: DomainError): FieldViolation[] {
   const fallback = { field: FIELD_OF_REASON[error.reason] ?? "", description: error.message };
-  const violations = error.violations.length > 0 ? error.violations.slice(0, MAX_VIOLATIONS) : [fallback];
-  return violations.map(({ field, description }) => ({
-    field: cut(field, MAX_FIELD),
-    description: cut(description, MAX_DESCRIPTION),
+  const violations = (error.violations.length > 0 ? error.violations : [fallback]).map((violation) => ({
+    field: cut(violation.field, MAX_FIELD),
+    description: cut(violation.description, MAX_DESCRIPTION),
   }));
+  return within(MAX_VIOLATIONS, violations, ({ field, description }) => field + description);
+}
+
+/** Those of `items` that fit into a number of bytes together. */
+function within<Item>(bytes: number, items: readonly Item[], textOf: (item: Item) => string): Item[] {
+  let left = bytes;
+  return items.filter((item) => {
+    const size = Buffer.byteLength(textOf(item));
+    if (size > left) return false;
+    left -= size;
+    return true;
+  });
 }
 
 /** Whether `error` only tells that the call was aborted. */
@@ -77,7 +84,11 @@ function fromAbort(reason: unknown): ConnectError {
   return new ConnectError("the client cancelled the call", Code.Canceled);
 }
 
-/** Text in at most `length` UTF-16 units, without halves of surrogate pairs, which no encoding of the wire knows. */
-function cut(text: string, length: number): string {
-  return (text.length <= length ? text : `${text.slice(0, length - 3)}...`).toWellFormed();
+/** Text in at most so many bytes, without halves of surrogate pairs, which no encoding of the wire knows. */
+function cut(text: string, bytes: number): string {
+  const whole = text.toWellFormed();
+  if (Buffer.byteLength(whole) <= bytes) return whole;
+  const part = Buffer.from(whole).subarray(0, bytes - 3);
+  // The last character may have lost its end.
+  return `${part.toString().replace(/\ufffd+$/, "")}...`;
 }

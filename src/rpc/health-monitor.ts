@@ -34,6 +34,13 @@ export interface HealthMonitor {
   shutDown(): void;
 }
 
+interface Dependency {
+  readonly name: string;
+  readonly probe: HealthProbe;
+  /** Absent until it was probed. */
+  up?: boolean;
+}
+
 /**
  * Watches the database and the store. `""`, ModelService and WorkerService are SERVING while the database answers,
  * ModelService also only while the store does.
@@ -41,13 +48,10 @@ export interface HealthMonitor {
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
   const { intervalMs = 1000, timeoutMs = 2000, log } = options;
   const listeners = new Set<() => void>();
-  const dependencies = [
-    { name: "database", probe: options.database, up: undefined as boolean | undefined },
-    { name: "store", probe: options.store, up: undefined as boolean | undefined },
-  ] as const;
-  const [database, store] = dependencies;
-  let statuses = currentStatuses();
+  const database: Dependency = { name: "database", probe: options.database };
+  const store: Dependency = { name: "store", probe: options.store };
   let stopped = false;
+  let statuses = currentStatuses();
   let timer: NodeJS.Timeout | undefined;
 
   function currentStatuses(): ReadonlyMap<string, ServingStatus> {
@@ -67,7 +71,7 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
     for (const listener of [...listeners]) listener();
   }
 
-  async function probe(dependency: (typeof dependencies)[number]): Promise<void> {
+  async function probe(dependency: Dependency): Promise<void> {
     let error: unknown;
     try {
       await withTimeout(dependency.probe, timeoutMs);
@@ -76,14 +80,15 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
     }
     if (stopped) return;
     const up = error === undefined;
-    if (!up && dependency.up !== false) log.warn("a dependency cannot be reached", { dependency: dependency.name, error });
+    if (!up && dependency.up !== false)
+      log.warn("a dependency cannot be reached", { dependency: dependency.name, error });
     if (up && dependency.up === false) log.info("a dependency can be reached again", { dependency: dependency.name });
     dependency.up = up;
     publish();
   }
 
   async function round(): Promise<void> {
-    await Promise.all(dependencies.map(probe));
+    await Promise.all([probe(database), probe(store)]);
     if (!stopped) timer = setTimeout(round, intervalMs);
   }
 

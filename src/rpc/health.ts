@@ -2,8 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   type Health,
-  HealthCheckResponse_ServingStatus as Status,
   type HealthCheckResponseSchema,
+  HealthCheckResponse_ServingStatus as Status,
 } from "../../gen/grpc/health/v1/health_pb.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { HealthMonitor, ServingStatus } from "./health-monitor.ts";
@@ -20,7 +20,10 @@ export function createHealthService(monitor: HealthMonitor): ServiceImpl<typeof 
       const status = monitor.status(service);
       if (status === undefined) {
         const known = [...monitor.statuses().keys()].map((name) => `'${name}'`).join(", ");
-        throw new DomainError("HEALTH_SERVICE_NOT_FOUND", `service: the health of this name is not known, but of ${known}`);
+        throw new DomainError(
+          "HEALTH_SERVICE_NOT_FOUND",
+          `service: the health of this name is not known, but of ${known}`,
+        );
       }
       return { status: STATUS[status] };
     },
@@ -32,37 +35,31 @@ export function createHealthService(monitor: HealthMonitor): ServiceImpl<typeof 
 
     async *watch({ service }, { signal }) {
       let last: Status | undefined;
-      while (!signal.aborted) {
-        // Asked for anew after every send: a slow watcher is told the newest status, not each one in between.
-        const change = nextChange(monitor, signal);
-        try {
-          const known = monitor.status(service);
-          const status = known === undefined ? Status.SERVICE_UNKNOWN : STATUS[known];
-          if (status !== last) {
-            last = status;
-            yield { status } satisfies MessageInitShape<typeof HealthCheckResponseSchema>;
-          }
-          await change.happened;
-        } finally {
-          change.forget();
+      for (;;) {
+        const known = monitor.status(service);
+        const status = known === undefined ? Status.SERVICE_UNKNOWN : STATUS[known];
+        if (status !== last) {
+          // What changes while it is being sent is looked at next: a slow watcher is told the newest status only.
+          last = status;
+          yield { status } satisfies MessageInitShape<typeof HealthCheckResponseSchema>;
+          continue;
         }
+        if (signal.aborted) throw signal.reason;
+        await nextChange(monitor, signal);
       }
-      throw signal.reason;
     },
   };
 }
 
 /** Resolves at the next change of any status, or when the signal is aborted. */
-function nextChange(monitor: HealthMonitor, signal: AbortSignal): { happened: Promise<void>; forget(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const unsubscribe = monitor.subscribe(resolve);
-  const onAbort = () => resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  return {
-    happened: promise,
-    forget() {
+function nextChange(monitor: HealthMonitor, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
       unsubscribe();
-      signal.removeEventListener("abort", onAbort);
-    },
-  };
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const unsubscribe = monitor.subscribe(done);
+    signal.addEventListener("abort", done, { once: true });
+  });
 }

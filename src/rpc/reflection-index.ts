@@ -58,18 +58,20 @@ export function createReflectionIndex(roots: readonly DescFile[]): ReflectionInd
   };
 }
 
-/** The serialized descriptors of a file and of all that it depends on, the file itself first. */
+/** The serialized descriptors of a file and of all that it depends on, each before those that it depends on. */
 export function serializeWithDependencies(file: DescFile): Uint8Array[] {
   return withDependencies([file]).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
 }
 
 function withDependencies(roots: readonly DescFile[]): DescFile[] {
-  const seen = new Map<string, DescFile>();
+  const seen = new Set<string>();
+  const files: DescFile[] = [];
   const visit = (file: DescFile) => {
     if (seen.has(file.proto.name)) return;
-    seen.set(file.proto.name, file);
+    seen.add(file.proto.name);
     file.dependencies.forEach(visit);
+    files.push(file);
   };
   roots.forEach(visit);
-  return [...seen.values()];
+  return files.reverse();
 }

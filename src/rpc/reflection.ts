@@ -1,12 +1,18 @@
 import type { DescFile } from "@bufbuild/protobuf";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { type ServerReflectionRequest, ServerReflection as V1 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as V1 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as V1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { createReflectionIndex, serializeWithDependencies } from "./reflection-index.ts";
 
-/** What either version of the protocol asks; only the names of the messages differ. */
-type Query = ServerReflectionRequest["messageRequest"];
+/** What either version of the protocol asks: they differ in the names of their messages alone. */
+type Query =
+  | {
+      case: "fileByFilename" | "fileContainingSymbol" | "allExtensionNumbersOfType" | "listServices";
+      value: string;
+    }
+  | { case: "fileContainingExtension"; value: { containingType: string; extensionNumber: number } }
+  | { case: undefined; value?: undefined };
 
 /**
  * Serves `grpc.reflection.v1` and `v1alpha` for `services` (full names), and files with all their dependencies. The files of

@@ -16,7 +16,10 @@ export interface RunningStreams {
 
 /** The error of calls that a shutdown refuses or ends. */
 export function shuttingDown(): DomainError {
-  return new DomainError("SHUTTING_DOWN", "the service is shutting down; call again, it or another replica will answer");
+  return new DomainError(
+    "SHUTTING_DOWN",
+    "the service is shutting down; call again, it or another replica will answer",
+  );
 }
 
 /** Makes the registry of open streams: at most `maxStreams` of the process, until `shutdown` is aborted. */

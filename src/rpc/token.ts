@@ -10,7 +10,7 @@ export function createTokenCheck(token: string | undefined): TokenCheck {
   if (token === undefined) return () => {};
   const expected = sha256(token);
   return (authorization) => {
-    const [, given] = /^Bearer +(\S+) *$/i.exec(authorization ?? "") ?? [];
+    const [, given] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
     if (given === undefined) {
       throw new DomainError("UNAUTHENTICATED", "a token is needed: send the header 'authorization: Bearer <token>'");
     }

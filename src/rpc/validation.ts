@@ -22,7 +22,8 @@ export function createRequestValidator(): RequestValidator {
 /** Validates every request message before a handler sees it, also those of a client's stream. */
 export function createValidationInterceptor(validate: RequestValidator): Interceptor {
   return (next) => (request) => {
-    if (request.stream) return next({ ...request, message: validated(request.message, request.method.input, validate) });
+    if (request.stream)
+      return next({ ...request, message: validated(request.message, request.method.input, validate) });
     validate(request.method.input, request.message);
     return next(request);
   };

@@ -37,6 +37,8 @@ export interface TestHub {
   commit(repo: string, content: HubRepository, references?: readonly string[]): string;
   /** Redirects an old name of a repository to its new one. */
   rename(from: string, to: string): void;
+  /** Takes a file away from every commit of a repository, as if its history had been rewritten. */
+  forget(repo: string, path: string): void;
   /** Makes every signed URL that was given out so far invalid. */
   expireSignatures(): void;
   close(): Promise<void>;
@@ -45,7 +47,7 @@ export interface TestHub {
 interface Commit {
   readonly id: string;
   readonly content: HubRepository;
-  readonly files: ReadonlyMap<string, HubFile>;
+  readonly files: Map<string, HubFile>;
 }
 
 interface Repository {
@@ -175,6 +177,9 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
     },
     rename(from, to) {
       renamed.set(from, to);
+    },
+    forget(repo, path) {
+      for (const { files } of repositories.get(repo)?.references.values() ?? []) files.delete(path);
     },
     expireSignatures() {
       signatures.clear();

@@ -57,6 +57,8 @@ export interface OriginRequest {
 }
 
 export interface OriginOptions {
+  /** The loopback address to listen on; default 127.0.0.1. */
+  readonly host?: string;
   readonly tls?: Credentials;
   /** Looked at before anything else: a status refuses the request. */
   readonly inspect?: (request: OriginRequest) => number | undefined;
@@ -94,7 +96,7 @@ interface Entry {
   used: number;
 }
 
-/** Starts an origin on a free port of 127.0.0.1. */
+/** Starts an origin on a free port. */
 export async function startOrigin(options: OriginOptions = {}): Promise<TestOrigin> {
   const entries = new Map<string, Entry>();
   const requests: OriginRequest[] = [];
@@ -123,10 +125,11 @@ export async function startOrigin(options: OriginOptions = {}): Promise<TestOrig
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.listen(0, "127.0.0.1");
+  const { host = "127.0.0.1" } = options;
+  server.listen(0, host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const base = `${options.tls ? "https" : "http"}://127.0.0.1:${port}`;
+  const base = `${options.tls ? "https" : "http"}://${host}:${port}`;
   const requestsOf = (path: string) => requests.filter((request) => pathOf(request.path) === path);
 
   return {
@@ -265,8 +268,12 @@ async function send(
   response.end();
 }
 
-function writable(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
+/** Resolves when more can be written, or nothing ever again. */
+async function writable(response: ServerResponse): Promise<void> {
+  const either = new AbortController();
+  const settled = ["drain", "close"].map((event) => once(response, event, { signal: either.signal }).catch(() => {}));
+  await Promise.race(settled);
+  either.abort();
 }
 
 function* read(body: OriginBody, start: number, end: number): Iterable<Uint8Array> {

@@ -1,0 +1,50 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type ErrorDetails, errorDetails } from "../client/error-details.ts";
+import { CliError } from "./cli-error.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+
+/** What to do next, by the reason that the service gave. */
+const HINTS: Readonly<Record<string, string>> = {
+  MODEL_NOT_FOUND: "see which models there are: model-manager ls",
+  VERSION_NOT_FOUND: "see its versions: model-manager show <model>",
+  ALIAS_NOT_FOUND: "see its aliases: model-manager show <model>",
+  DOWNLOAD_NOT_FOUND: "see which downloads there are: model-manager downloads",
+  WORKER_NOT_FOUND: "see which workers there are: model-manager workers",
+  RESOURCE_IN_USE: "--force cancels its downloads and removes its assignments first",
+  SOURCE_FORBIDDEN:
+    "if the source wants a token, give it with --token; a gated repository wants its terms accepted first",
+  ADDRESS_NOT_ALLOWED: "start the service with MODEL_MANAGER_ALLOW_NETWORKS naming that network, such as 127.0.0.0/8",
+  PATH_NOT_ALLOWED: "start the service with MODEL_MANAGER_LOCAL_ROOTS naming a folder above it",
+  UNAUTHENTICATED: "set MODEL_MANAGER_TOKEN to the token that the service was started with",
+  DISK_FULL: "make room on the service's disk, then pull again: it goes on where it stopped",
+  SOURCE_UNAVAILABLE: "pull again later: it goes on where it stopped",
+};
+
+/** Says in a person's words why a call to the service at `server` failed; what is no error of a call comes back as it is. */
+export function callError(error: unknown, server: string): unknown {
+  const details = errorDetails(error);
+  if (!(error instanceof ConnectError) || details === undefined) return error;
+  if (isUnreachable(error, details)) {
+    return new CliError(EXIT.unreachable, `cannot reach the model manager at ${server}`, {
+      hint: "is it running? start it with: npm start; or say where it is with --server or MODEL_MANAGER_SERVER",
+      details,
+    });
+  }
+  const message = details.violations.length > 1 ? violationLines(details) : details.message;
+  return new CliError(exitCodeOf(error.code), message, { hint: HINTS[details.reason ?? ""], details });
+}
+
+/** Our own service always gives a reason: without one, nobody answered, or something else did. */
+function isUnreachable({ code }: ConnectError, { reason }: ErrorDetails): boolean {
+  return reason === undefined && (code === Code.Unavailable || code === Code.DeadlineExceeded);
+}
+
+function violationLines({ violations }: ErrorDetails): string {
+  return ["the request breaks rules", ...violations.map((v) => `  ${v.field}: ${v.description}`)].join("\n");
+}
+
+function exitCodeOf(code: Code): ExitCode {
+  if (code === Code.NotFound) return EXIT.notFound;
+  if (code === Code.InvalidArgument) return EXIT.usage;
+  return EXIT.failure;
+}

@@ -1,0 +1,118 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Command, Option } from "commander";
+import type { DownloadProgress } from "../../gen/modelmanager/v1/download_pb.ts";
+import { type Model, ModelSchema, ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
+import type { ModelManagerClient } from "../client/connect.ts";
+import { humanBytes } from "../lib/bytes.ts";
+import { humanDuration } from "../lib/duration.ts";
+import { CliError } from "./cli-error.ts";
+import { withClient } from "./connection.ts";
+import { EXIT } from "./exit-codes.ts";
+import { formatSource } from "./format/source.ts";
+import { counted } from "./format/values.ts";
+import { print, tell } from "./output.ts";
+import { type ServiceOptions, withServerTokenOptions } from "./service-options.ts";
+import { isSamePlace, parseSource, type SourceArgument } from "./source-argument.ts";
+import { watchOnTerminal } from "./watch.ts";
+
+interface PullOptions extends Omit<ServiceOptions, "token"> {
+  readonly id?: string;
+  readonly type: string;
+  readonly baseModel?: string;
+  readonly revision?: string;
+  readonly include?: string[];
+  readonly exclude?: string[];
+  /** The source's token. */
+  readonly token?: string;
+  readonly quiet?: boolean;
+}
+
+/** The types by the names that the command line uses: `llm`, `speech-to-text`. */
+const TYPES: ReadonlyMap<string, ModelType> = new Map(
+  Object.entries(ModelType)
+    .filter(([, type]) => type !== ModelType.UNSPECIFIED)
+    .map(([name, type]) => [name.toLowerCase().replaceAll("_", "-"), type]),
+);
+
+/** Adds `pull`: downloads a model, registering it first if it is new. */
+export function addPull(program: Command): void {
+  const command = program
+    .command("pull")
+    .summary("download a model, with its progress")
+    .description(
+      "Downloads a model; registers it first if it is new.\n\n" +
+        "The source is hf:<org>/<name>[@<revision>], an http or https URL, or the path of a folder or a file on the " +
+        "service's machine. Without --id the model is called as the repository, or as the file or folder without its " +
+        "extension. The model remembers the place alone; revision and patterns count for this download.",
+    )
+    .argument("<source>", "where the model's files come from")
+    .option("--id <id>", "the model's id")
+    .addOption(new Option("--type <type>", "what a new model does").choices([...TYPES.keys()]).default("llm"))
+    .option("--base-model <id>", "the model that an adapter is applied to")
+    .option("--revision <revision>", "a branch, tag or commit")
+    .option("--include <glob>", "take only files like this; can be given several times", collect)
+    .option("--exclude <glob>", "leave files like this out; can be given several times", collect)
+    .option("--token <token>", "the source's token, such as Hugging Face's; kept for this download alone")
+    .option("-q, --quiet", "print the version alone, when it is there");
+  withServerTokenOptions(command).action(pull);
+}
+
+async function pull(sourceText: string, options: PullOptions): Promise<void> {
+  const argument = parseSource(sourceText);
+  const id = options.id ?? argument.defaultId;
+  const service = { server: options.server, token: options.serverToken };
+  const request = {
+    modelId: id,
+    revision: options.revision ?? argument.revision,
+    allowPatterns: options.include,
+    ignorePatterns: options.exclude,
+    credential: options.token === undefined ? undefined : { kind: { case: "token" as const, value: options.token } },
+  };
+  await withClient(service, async (client) => {
+    const model = await register(client, id, argument, options);
+    if (!options.json && !options.quiet) tell(`pulling ${model.id} from ${formatSource(model.source)}`);
+    const startedAt = Date.now();
+    const last = await watchOnTerminal(client, (signal) => client.models.downloadModel(request, { signal }), options);
+    if (options.quiet && !options.json) print(`${model.id}@${last.version}`);
+    else if (!options.json) print(formatDone(model.id, last, Date.now() - startedAt));
+  });
+}
+
+/** Registers the model unless it is there. One with that id and another source is left alone. */
+async function register(
+  client: ModelManagerClient,
+  id: string,
+  argument: SourceArgument,
+  options: PullOptions,
+): Promise<Model> {
+  const type = TYPES.get(options.type);
+  const wanted = { id, type, source: argument.source, baseModelId: options.baseModel };
+  try {
+    const { model = create(ModelSchema, wanted) } = await client.models.createModel({ model: wanted });
+    return model;
+  } catch (error) {
+    if (!(error instanceof ConnectError) || error.code !== Code.AlreadyExists) throw error;
+  }
+  const { model = create(ModelSchema, wanted) } = await client.models.getModel({ modelRef: id });
+  if (isSamePlace(model.source, argument)) return model;
+  throw new CliError(EXIT.failure, `the model ${model.id} exists and comes from ${formatSource(model.source)}`, {
+    hint: `choose another id with --id, or remove that one first: model-manager rm ${model.id}`,
+  });
+}
+
+/** What was downloaded, and what to do with it. */
+function formatDone(
+  id: string,
+  { version, totalBytes, totalFiles, reusedBytes }: DownloadProgress,
+  ms: number,
+): string {
+  const reused = reusedBytes > 0n ? `, ${humanBytes(reusedBytes)} of it were here already` : "";
+  const size = `${humanBytes(totalBytes ?? 0n)} in ${counted(totalFiles ?? 0, "file")}`;
+  return `${id}@${version} is ready: ${size}, verified, in ${humanDuration(ms)}${reused}\n  see it: model-manager show ${id}`;
+}
+
+/** For an option that can be given several times. */
+function collect(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
+}

@@ -1,0 +1,89 @@
+import { relative } from "node:path";
+import type { Command } from "commander";
+import type { Config } from "../config.ts";
+import type { Logger } from "../domain/logger.ts";
+import { CliError } from "./cli-error.ts";
+import { EXIT } from "./exit-codes.ts";
+import { print } from "./output.ts";
+import { awaitStop } from "./stop-signal.ts";
+
+interface ServeOptions {
+  readonly printConfig?: boolean;
+}
+
+/** Adds `serve`: runs the service until it is told to stop. */
+export function addServe(program: Command): void {
+  program
+    .command("serve")
+    .summary("run the service")
+    .description(
+      "Runs the service in the foreground until SIGTERM or Ctrl-C; a second one ends it at once. It is configured by " +
+        "environment variables, in development also by a file .env in the working folder.",
+    )
+    .option("--print-config", "print the configuration with secrets redacted, and run nothing")
+    .action(serve);
+}
+
+async function serve({ printConfig: printOnly }: ServeOptions): Promise<void> {
+  const { readConfig, printConfig } = await import("../config.ts");
+  const { config, warnings } = readConfig(process.env);
+  if (printOnly) {
+    print(printConfig(config));
+    return;
+  }
+  const { createLogger } = await import("../telemetry/logger.ts");
+  const log = createLogger(config.log);
+  for (const warning of warnings) log.warn(warning);
+  endOnUnexpected(log);
+  await run(config, log);
+}
+
+async function run(config: Config, log: Logger): Promise<void> {
+  const stop = awaitStop(log);
+  try {
+    const { compose } = await import("../compose.ts");
+    const service = await compose(config, log);
+    try {
+      const { url } = await service.start();
+      if (!stop.isAsked()) print(formatWelcome(url, config));
+      await stop.asked;
+    } finally {
+      await service.stop(config.shutdownGraceMs);
+    }
+    log.info("stopped");
+  } catch (error) {
+    throw startFailure(error, log);
+  } finally {
+    stop.forget();
+  }
+}
+
+/** What the operator is told once the service listens. */
+export function formatWelcome(url: string, config: Pick<Config, "data" | "databaseUrl" | "token">): string {
+  const data = relative(process.cwd(), config.data);
+  const lines = [
+    `model manager listens on ${url}`,
+    `  data in ${data === "" ? "." : data.startsWith("..") ? config.data : data}, database ${config.databaseUrl === undefined ? "embedded" : "external"}${config.token === undefined ? "" : ", calls need the token"}`,
+    "try",
+    "  npx model-manager pull hf:Qwen/Qwen2.5-0.5B-Instruct",
+    "  npx model-manager ls",
+    `  curl ${url}/health`,
+  ];
+  return lines.join("\n");
+}
+
+/** A failure that an operator can mend is told in its own words; what is behind it goes to the log. */
+function startFailure(error: unknown, log: Logger): CliError {
+  if (!(error instanceof Error)) return new CliError(EXIT.failure, String(error));
+  if (error.cause !== undefined) log.error("the service ended with an error", { error });
+  return new CliError(EXIT.failure, error.message);
+}
+
+/** After an error that nobody expected nothing can be relied on. */
+function endOnUnexpected(log: Logger): void {
+  process.on("uncaughtException", (error, origin) => {
+    log.error("an unexpected error ends the process", { error, origin });
+    // Lets the line reach its stream.
+    setImmediate(() => process.exit(EXIT.failure));
+  });
+}

@@ -1,0 +1,154 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ModelService } from "../gen/modelmanager/v1/model_service_pb.ts";
+import { WorkerService } from "../gen/modelmanager/v1/worker_service_pb.ts";
+import type { Config } from "./config.ts";
+import type { Logger } from "./domain/logger.ts";
+import { createDownloads } from "./download/downloads.ts";
+import { modelService } from "./handlers/model-service.ts";
+import { workerService } from "./handlers/worker-service.ts";
+import { packageVersion } from "./lib/package-version.ts";
+import { superviseEmbeddedPostgres } from "./registry/embedded/supervisor.ts";
+import { createRegistry } from "./registry/registry.ts";
+import { createHealthMonitor } from "./rpc/health-monitor.ts";
+import { createPlainRoutes } from "./rpc/port/plain-routes.ts";
+import { createPort } from "./rpc/port/port.ts";
+import { createRpcHandler } from "./rpc/server.ts";
+import { createTokenCheck, requireToken } from "./rpc/token.ts";
+import { createCredentialsFile } from "./sources/credentials-file.ts";
+import { createSources } from "./sources/sources.ts";
+import { createDiskStore } from "./store/disk.ts";
+
+/** The whole service, built and not yet listening. */
+export interface Service {
+  /** Listens and begins to work; answers where. */
+  start(): Promise<{ url: string }>;
+  /** Refuses new work, lets running calls end within `graceMs`, parks downloads, and closes everything in reverse order. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/**
+ * Builds every part of the service and joins them; nothing else knows more than one implementation. What was opened is
+ * closed again if a later part cannot be.
+ */
+export async function compose(config: Config, log: Logger): Promise<Service> {
+  await using opened = new AsyncDisposableStack();
+  let graceMs = config.shutdownGraceMs;
+
+  const store = await createDiskStore({ directory: config.store, log: log.child({ room: "store" }) });
+  const database = await openDatabase(config, log.child({ room: "database" }), opened);
+  const registry = await createRegistry({
+    ...database,
+    migrationsFolder: migrationsFolder(),
+    workerLeaseMs: config.workerLeaseMs,
+    log: log.child({ room: "registry" }),
+  });
+  opened.defer(() => registry.close());
+
+  const sources = createSources({
+    allowNetworks: config.allowNetworks,
+    localRoots: config.localRoots,
+    hfEndpoint: config.huggingFace.endpoint,
+    hfToken: config.huggingFace.token,
+    credentials: createCredentialsFile({ path: config.credentials, log }),
+    proxies: config.proxies,
+    userAgent: `model-manager/${packageVersion()}`,
+    log: log.child({ room: "sources" }),
+  });
+  opened.defer(() => sources.close());
+
+  const downloads = await createDownloads({
+    jobs: registry.jobs,
+    models: registry.models,
+    store,
+    sources,
+    log: log.child({ room: "download" }),
+    maxDownloads: config.maxDownloads,
+    maxConnections: config.maxConnections,
+    rateLimit: config.rateLimit,
+  });
+  opened.defer(() => downloads.stop(graceMs));
+
+  const health = createHealthMonitor({ database: registry.probe, store, log });
+  const shutdown = new AbortController();
+  const checkToken = createTokenCheck(config.token);
+  const rpc = createRpcHandler({
+    routes(router) {
+      router.service(ModelService, modelService({ models: registry.models, downloads: downloads.downloads }));
+      router.service(WorkerService, workerService({ workers: registry.workers }));
+    },
+    health,
+    checkToken,
+    shutdown: shutdown.signal,
+    maxMessageBytes: config.maxMessageBytes,
+    log: log.child({ room: "rpc" }),
+  });
+  const routes = createPlainRoutes({
+    about: {
+      name: "model-manager",
+      version: packageVersion(),
+      links: { health: "/health" },
+      services: rpc.services,
+    },
+    health: () => {
+      const { status, services } = health.summary();
+      return { status, services };
+    },
+    rpc: rpc.handle,
+    log,
+  });
+
+  const running = opened.move();
+  return {
+    async start() {
+      await health.start();
+      const port = await createPort({
+        handler: requireToken(checkToken, (path) => path === "/health" || rpc.serves(path), routes),
+        host: config.host,
+        port: config.port,
+        tls: await readTls(config.tls),
+        log: log.child({ room: "port" }),
+      });
+      running.defer(() => port.close(graceMs));
+      running.defer(() => {
+        health.shutDown();
+        shutdown.abort();
+      });
+      registry.startSweeper();
+      downloads.start();
+      return { url: port.address.url };
+    },
+
+    async stop(grace) {
+      graceMs = grace;
+      await running.disposeAsync();
+    },
+  };
+}
+
+/** The external database of the configuration, or our own. */
+async function openDatabase(
+  { databaseUrl, databaseDirectUrl, data }: Config,
+  log: Logger,
+  opened: AsyncDisposableStack,
+) {
+  if (databaseUrl !== undefined) return { connection: databaseUrl, directConnection: databaseDirectUrl ?? databaseUrl };
+  const postgres = await superviseEmbeddedPostgres({ directory: join(data, "postgres"), log });
+  opened.defer(() => postgres.stop());
+  return { connection: postgres.connection, directConnection: postgres.connection };
+}
+
+async function readTls(tls: Config["tls"]) {
+  if (tls === undefined) return undefined;
+  const [cert, key, clientCa] = await Promise.all(
+    [tls.cert, tls.key, tls.clientCa].map((path) => (path === undefined ? undefined : readFile(path))),
+  );
+  return cert && key ? { cert, key, clientCa } : undefined;
+}
+
+/** The build copies the migrations beside the bundle. */
+function migrationsFolder(): string {
+  const relative = import.meta.url.endsWith(".ts") ? "./registry/migrations" : "./migrations";
+  return fileURLToPath(new URL(relative, import.meta.url));
+}

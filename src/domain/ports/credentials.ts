@@ -1,0 +1,13 @@
+/** What the operator configured under a name, to prove to a source that it may be read. */
+export interface NamedCredential {
+  /** A bearer token; it goes into no log and no message. */
+  readonly token: string;
+  /** The only hosts that it may be sent to, each `host` or `host:port`; absent for any that a source names. */
+  readonly hosts?: readonly string[];
+}
+
+/** The credentials that the operator configured. */
+export interface NamedCredentials {
+  /** FIELD_INVALID for a name that is not configured, STATE_INVALID if what is configured cannot be used. */
+  find(name: string): Promise<NamedCredential>;
+}

@@ -1,0 +1,78 @@
+import { DomainError } from "../domain/errors.ts";
+import type { BlobStore, Space } from "../domain/ports/blob-store.ts";
+import { humanBytes } from "../lib/bytes.ts";
+import { Semaphore } from "../lib/semaphore.ts";
+
+const MiB = 1024 * 1024;
+const LEAST_HEADROOM = 64 * MiB;
+const MOST_HEADROOM = 1024 * MiB;
+
+/** What stays free by default: a hundredth of the disk, but at least 64 MiB and at most 1 GiB. */
+function defaultHeadroom({ capacityBytes = 0 }: Space): number {
+  return Math.min(MOST_HEADROOM, Math.max(LEAST_HEADROOM, Math.floor(capacityBytes / 100)));
+}
+
+/** Keeps account of the room that running downloads will take, so that none begins what cannot end. */
+export class DiskRoom {
+  readonly #store: Pick<BlobStore, "space">;
+  readonly #headroomBytes: number | undefined;
+  readonly #reserved = new Map<string, number>();
+  readonly #turns = new Semaphore(1);
+
+  /** `headroomBytes` stay free beyond all payload; the default depends on the disk. */
+  constructor(store: Pick<BlobStore, "space">, headroomBytes?: number) {
+    this.#store = store;
+    this.#headroomBytes = headroomBytes;
+  }
+
+  /** Reserves `bytes` for a download in place of what it had reserved; DISK_FULL if they are not there. */
+  async reserve(downloadId: string, bytes: number): Promise<void> {
+    const release = await this.#turns.acquire();
+    try {
+      this.free(downloadId);
+      const space = await this.#store.space();
+      const reserved = [...this.#reserved.values()].reduce((sum, part) => sum + part, 0);
+      const headroom = this.#headroomBytes ?? defaultHeadroom(space);
+      if (bytes > 0 && space.freeBytes !== undefined && bytes + headroom + reserved > space.freeBytes) {
+        throw tooLittle(bytes, space.freeBytes, { headroom, reserved });
+      }
+      this.#reserved.set(downloadId, bytes);
+    } finally {
+      release();
+    }
+  }
+
+  /** So many reserved bytes were written, and count as used by the disk now. */
+  spend(downloadId: string, bytes: number): void {
+    const left = this.#reserved.get(downloadId);
+    if (left !== undefined) this.#reserved.set(downloadId, Math.max(0, left - bytes));
+  }
+
+  /** A download needs nothing more. */
+  free(downloadId: string): void {
+    this.#reserved.delete(downloadId);
+  }
+
+  /** The error for a download that ran into a full disk with `needed` bytes to go. */
+  async ranOut(needed: number, cause: unknown): Promise<DomainError> {
+    const space: Space = await this.#store.space().catch(() => ({}));
+    return tooLittle(needed, space.freeBytes ?? 0, {}, cause);
+  }
+}
+
+function tooLittle(
+  needed: number,
+  free: number,
+  { headroom = 0, reserved = 0 }: { headroom?: number; reserved?: number },
+  cause?: unknown,
+): DomainError {
+  const besides = [
+    ...(headroom > 0 ? [`${humanBytes(headroom)} must stay free`] : []),
+    ...(reserved > 0 ? [`other downloads have reserved ${humanBytes(reserved)}`] : []),
+  ];
+  const message = `the store's disk is too full: ${humanBytes(needed)} needed, ${humanBytes(free)} free`;
+  return new DomainError("DISK_FULL", besides.length > 0 ? `${message}; ${besides.join(", ")}` : message, {
+    cause,
+    metadata: { needed_bytes: String(needed), free_bytes: String(free) },
+  });
+}

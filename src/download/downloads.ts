@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { isTerminal } from "../domain/download.ts";
+import { isDomainError } from "../domain/errors.ts";
+import type { Logger } from "../domain/logger.ts";
+import type { BlobStore } from "../domain/ports/blob-store.ts";
+import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
+import type { Downloads } from "../domain/ports/downloads.ts";
+import type { Models } from "../domain/ports/models.ts";
+import type { Sources } from "../domain/ports/sources.ts";
+import type { Backoff } from "../lib/backoff.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { KeyedLock } from "../lib/keyed-lock.ts";
+import { CallCredentials } from "./call-credentials.ts";
+import { DiskRoom } from "./disk-room.ts";
+import { ProgressHub } from "./progress/hub.ts";
+import { TokenBucket } from "./rate-limit.ts";
+import { Scheduler } from "./scheduler.ts";
+import { createTransfer } from "./transfer/engine.ts";
+
+export interface DownloadsOptions {
+  readonly jobs: DownloadJobs;
+  /** Asked for a model's source before a download of it is recorded. */
+  readonly models: Pick<Models, "get">;
+  readonly store: BlobStore;
+  readonly sources: Sources;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Answers 0 up to, not including, 1. */
+  readonly random?: () => number;
+  /** Downloads of this process at once. */
+  readonly maxDownloads: number;
+  /** Connections to sources of this process at once. */
+  readonly maxConnections: number;
+  /** Bytes a second of all downloads of this process; absent for no limit. */
+  readonly rateLimit?: number;
+  /** What stays free on the store's disk, in bytes. Default: a hundredth of it, at least 64 MiB, at most 1 GiB. */
+  readonly headroomBytes?: number;
+  /** Waiting times and limits that tests shorten; see where they are used for their defaults. */
+  readonly timing?: DownloadsTiming;
+}
+
+export interface DownloadsTiming {
+  readonly leaseMs?: number;
+  readonly renewMs?: number;
+  readonly pollMs?: number;
+  readonly stallMs?: number;
+  readonly sourceBackoff?: Backoff;
+}
+
+/** The downloads of a process, and the work on them. */
+export interface DownloadsService {
+  readonly downloads: Downloads;
+  /** Begins to work on downloads, those of earlier processes too. */
+  start(): void;
+  /** Parks running downloads for the next start within `graceMs`, and ends watches with SHUTTING_DOWN. */
+  stop(graceMs: number): Promise<void>;
+}
+
+const SWEEP_MS = 3600_000;
+const SOURCE_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
+
+/** Builds the download pipeline of a process. */
+export async function createDownloads(options: DownloadsOptions): Promise<DownloadsService> {
+  const { jobs, models, store, sources, log, clock = systemClock, random = Math.random, timing = {} } = options;
+  const { rateLimit } = options;
+  const { stallMs, sourceBackoff = SOURCE_BACKOFF, ...pace } = timing;
+
+  const isLive = async (downloadId: string) => {
+    try {
+      return !isTerminal((await jobs.get(downloadId)).state);
+    } catch (error) {
+      // In doubt it is, and what is its stays.
+      return !isDomainError(error, "DOWNLOAD_NOT_FOUND");
+    }
+  };
+  const transfer = await createTransfer({
+    spool: store.spoolDirectory,
+    log,
+    clock,
+    random,
+    isLive,
+    maxConnections: options.maxConnections,
+    stallMs,
+    backoff: sourceBackoff,
+  });
+  const credentials = new CallCredentials();
+  const hub = new ProgressHub(jobs, clock, log);
+  const scheduler = new Scheduler({
+    tools: {
+      jobs,
+      store,
+      sources,
+      transfer,
+      room: new DiskRoom(store, options.headroomBytes),
+      credentials,
+      limiter: rateLimit === undefined ? undefined : new TokenBucket(rateLimit, clock),
+      contents: new KeyedLock(),
+      clock,
+      random,
+      sourceBackoff,
+    },
+    hub,
+    log,
+    owner: `${hostname()}-${randomUUID()}`,
+    maxDownloads: options.maxDownloads,
+    ...pace,
+  });
+
+  const sweep = async () => {
+    try {
+      await transfer.sweep();
+      await credentials.tidy(isLive);
+    } catch (error) {
+      log.warn("left-over parts could not be swept", { error });
+    }
+  };
+  let stopSweeps: (() => void) | undefined;
+
+  return {
+    downloads: {
+      async start(request) {
+        const { source } = await models.get(request.modelId);
+        sources.assertDownloadable(source.kind);
+        const { download } = await credentials.keep(request.credential, () => jobs.start(request));
+        scheduler.wake();
+        return download;
+      },
+      get: (downloadId) => jobs.get(downloadId),
+      list: (request) => jobs.list(request),
+      watch: (downloadId, signal) => hub.watch(downloadId, signal),
+      async cancel(downloadId) {
+        const download = await jobs.cancel(downloadId);
+        scheduler.drop(downloadId);
+        credentials.forget(downloadId);
+        return download;
+      },
+    },
+    start() {
+      stopSweeps = clock.every(SWEEP_MS, () => void sweep());
+      void sweep();
+      scheduler.start();
+    },
+    async stop(graceMs) {
+      stopSweeps?.();
+      await scheduler.stop(graceMs);
+      hub.close();
+      await transfer.close();
+    },
+  };
+}

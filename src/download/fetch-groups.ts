@@ -1,0 +1,112 @@
+import type { Digest } from "../domain/digest.ts";
+import { DomainError } from "../domain/errors.ts";
+import type { VersionFile } from "../domain/model.ts";
+import { mapConcurrently } from "../lib/map-concurrently.ts";
+import type { Job, JobTools } from "./job.ts";
+import type { FileGroup, Plan } from "./plan.ts";
+import { joinLimiters, type RateLimiter, TokenBucket } from "./rate-limit.ts";
+import { throughOutages } from "./retry.ts";
+import type { TransferObserver } from "./transfer/transfer.ts";
+
+/** Files of one download that are on their way at once. */
+const FILES_AT_ONCE = 4;
+
+interface Content {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+/** Brings everything that a plan misses into the store; answers all files of the version. */
+export async function fetchGroups(tools: JobTools, job: Job, { present, missing }: Plan): Promise<VersionFile[]> {
+  const files: VersionFile[] = [];
+  const complete = ({ paths }: FileGroup, { digest, size }: Content) => {
+    for (const path of paths) {
+      job.progress.complete(path, size);
+      files.push({ path, size, digest });
+    }
+  };
+  for (const group of present) complete(group, group);
+  const { rateLimit } = job.download;
+  const own = rateLimit === undefined ? undefined : new TokenBucket(rateLimit, tools.clock);
+  const limiter = joinLimiters(tools.limiter, own);
+
+  const running = new Set<Promise<Content>>();
+  try {
+    await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
+      const fetching = fetchGroup(tools, { ...job, signal }, group, limiter);
+      running.add(fetching);
+      try {
+        complete(group, await fetching);
+      } finally {
+        running.delete(fetching);
+      }
+    });
+  } finally {
+    // After a failure the others stop too; their parts are closed before the job is given up.
+    await Promise.allSettled(running);
+  }
+  return files;
+}
+
+function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
+  const { digest } = group.file;
+  if (digest === undefined) return transferGroup(tools, job, group, limiter);
+  return tools.contents.run(digest, job.signal, async () => {
+    const found = await adopt(tools, job, digest);
+    return found ?? transferGroup(tools, job, group, limiter);
+  });
+}
+
+/** Takes a blob that is in the store by now though the record did not have it: bytes in the store are always verified. */
+async function adopt({ store, jobs, ...tools }: JobTools, job: Job, digest: Digest): Promise<Content | undefined> {
+  const found = await store.stat(digest);
+  if (found === undefined) return undefined;
+  const { size } = found;
+  const stillThere = async () => {
+    if ((await store.stat(digest)) === undefined) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
+  };
+  try {
+    await throughOutages(tools, job.signal, () => jobs.admit(job.lease, digest, size, stillThere));
+    return { digest, size };
+  } catch (error) {
+    if (error instanceof DomainError && error.reason === "BLOB_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+async function transferGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
+  const { transfer, store, jobs } = tools;
+  const { lease, signal } = job;
+  const observer = observe(tools, job, group);
+  const { digest, size, path, forget } = await transfer.transferFile({
+    lease,
+    file: group.file,
+    limiter,
+    observer,
+    signal,
+  });
+  await throughOutages(tools, signal, () => jobs.admit(lease, digest, size, () => store.commit(digest, path)));
+  await forget();
+  return { digest, size };
+}
+
+/** Tells the job's progress and the account of the disk what a transfer does. */
+function observe(tools: JobTools, { lease, progress, signal }: Job, { paths }: FileGroup): TransferObserver {
+  const [first = ""] = paths;
+  return {
+    sized: (size) => {
+      for (const path of paths) progress.sized(path, size);
+    },
+    kept: (bytes) => progress.kept(first, bytes),
+    received: (bytes) => {
+      progress.received(first, bytes);
+      tools.room.spend(lease.downloadId, bytes);
+    },
+    restarted: async () => {
+      progress.restarted(first);
+      const { attempt } = progress;
+      await throughOutages(tools, signal, () => tools.jobs.advance(lease, "TRANSFERRING", { attempt }));
+    },
+    verifying: () => progress.verifying(first),
+  };
+}

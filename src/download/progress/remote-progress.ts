@@ -1,0 +1,59 @@
+import { type FileProgress, isTerminal, type Progress } from "../../domain/download.ts";
+import type { ProgressSource } from "./progress-source.ts";
+
+/** The progress of a download that another process works on, or nobody, as it is read now and then. */
+export class RemoteProgress implements ProgressSource {
+  #sequence = 1;
+  #progress: Progress;
+  #files = new Map<string, { file: FileProgress; changed: number }>();
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+    this.#takeFiles(progress.files);
+  }
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  get ended(): boolean {
+    return isTerminal(this.#progress.state);
+  }
+
+  /** Takes in what was read; what is older than what is known already is passed over. */
+  update(progress: Progress): void {
+    if (this.ended) return;
+    const { attempt, completedBytes } = this.#progress;
+    const older =
+      progress.attempt < attempt || (progress.attempt === attempt && progress.completedBytes < completedBytes);
+    if (older && !isTerminal(progress.state)) return;
+    if (sameJob(this.#progress, progress)) return;
+    this.#sequence += 1;
+    // The counters of a job that has ended may lag behind what was seen of it.
+    const { sourceBytes, reusedBytes, completedFiles } = this.#progress;
+    this.#progress = older
+      ? { ...progress, attempt, completedBytes, sourceBytes, reusedBytes, completedFiles }
+      : progress;
+    this.#takeFiles(progress.files);
+  }
+
+  snapshot(since = 0): Progress {
+    const files = [...this.#files.values()].filter(({ changed }) => changed > since).map(({ file }) => file);
+    return { ...this.#progress, files };
+  }
+
+  #takeFiles(files: readonly FileProgress[]): void {
+    for (const file of files) {
+      const known = this.#files.get(file.path)?.file;
+      if (known === undefined || !sameFile(known, file)) this.#files.set(file.path, { file, changed: this.#sequence });
+    }
+  }
+}
+
+function sameJob(a: Progress, b: Progress): boolean {
+  return a.state === b.state && a.attempt === b.attempt && a.updateTime.getTime() === b.updateTime.getTime();
+}
+
+function sameFile(a: FileProgress, b: FileProgress): boolean {
+  return a.state === b.state && a.completedBytes === b.completedBytes && a.totalBytes === b.totalBytes;
+}

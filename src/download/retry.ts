@@ -1,0 +1,50 @@
+import { isDomainError } from "../domain/errors.ts";
+import { SourceUnavailable } from "../domain/ports/sources.ts";
+import { type Backoff, backoffMs } from "../lib/backoff.ts";
+import type { Clock } from "../lib/clock.ts";
+
+/** What waiting between attempts takes. */
+export interface RetryTools {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly sourceBackoff: Backoff;
+}
+
+const DATABASE_BACKOFF: Backoff = { baseMs: 200, maxMs: 2_000 };
+const MAX_SOURCE_FAILURES = 8;
+const MAX_RETRY_AFTER_MS = 5 * 60_000;
+
+/** Runs a write of the record, again and again while the database is away; only for writes that are harmless to repeat. */
+export async function throughOutages<Result>(
+  { clock, random }: RetryTools,
+  signal: AbortSignal,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  for (let failures = 1; ; failures += 1) {
+    signal.throwIfAborted();
+    try {
+      return await write();
+    } catch (error) {
+      if (!isDomainError(error, "DATABASE_UNAVAILABLE")) throw error;
+      await clock.sleep(backoffMs(DATABASE_BACKOFF, failures, random), signal);
+    }
+  }
+}
+
+/** Asks a source, up to eight times while it is unavailable. */
+export async function askSource<Result>(
+  { clock, random, sourceBackoff }: RetryTools,
+  signal: AbortSignal,
+  ask: () => Promise<Result>,
+): Promise<Result> {
+  for (let failures = 1; ; failures += 1) {
+    signal.throwIfAborted();
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof SourceUnavailable) || failures >= MAX_SOURCE_FAILURES) throw error;
+      const asked = Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS);
+      await clock.sleep(Math.max(asked, backoffMs(sourceBackoff, failures, random)), signal);
+    }
+  }
+}

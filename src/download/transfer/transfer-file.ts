@@ -1,0 +1,135 @@
+import { type Digest, digestOfHex } from "../../domain/digest.ts";
+import { type DomainError, isDomainError, type Reason } from "../../domain/errors.ts";
+import type { Logger } from "../../domain/logger.ts";
+import { SourceUnavailable } from "../../domain/ports/sources.ts";
+import type { Backoff } from "../../lib/backoff.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { Semaphore } from "../../lib/semaphore.ts";
+import { openPart, type PartSource } from "./open-part.ts";
+import { OriginChoice } from "./origin-choice.ts";
+import { type Part, removePart } from "./part.ts";
+import { canContinueFrom, isWhole, mismatch, receive, startOver } from "./receive.ts";
+import type { TransferRequest, TransferredFile } from "./transfer.ts";
+
+/** What transfers of one process share. */
+export interface TransferTools extends PartSource {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly connections: Semaphore;
+  /** A source that sends nothing for so long is given up. */
+  readonly stallMs: number;
+  /** Waiting times after failures. */
+  readonly backoff: Backoff;
+  /** So many failures in a row without a new byte end the transfer. */
+  readonly maxFailures: number;
+}
+
+/** Wrong bytes may have been an accident on the way, twice. */
+const MAX_FRESH_STARTS = 2;
+
+/** After these, an origin need not be asked again; so too an unavailable one for which a retry cannot help. */
+const REFUSALS: readonly Reason[] = [
+  "SOURCE_UNAVAILABLE",
+  "SOURCE_FORBIDDEN",
+  "SOURCE_NOT_FOUND",
+  "SOURCE_REVISION_NOT_FOUND",
+  "SOURCE_FILE_NOT_FOUND",
+  "ADDRESS_NOT_ALLOWED",
+  "PATH_NOT_ALLOWED",
+];
+
+/** See {@link Transfer.transferFile}: one connection at a time, the origins in turn. */
+export async function transferFile(tools: TransferTools, request: TransferRequest): Promise<TransferredFile> {
+  const { file } = request;
+  if (file.gitBlobSha1 !== undefined && file.size === undefined) {
+    throw mismatch(file.path, "the source names a git blob without its size, so that it cannot be checked");
+  }
+  const part = await openPart(tools, request);
+  try {
+    const digest = await fetchVerified(tools, part, request);
+    await part.sync();
+    await part.keep();
+    const { name } = part;
+    return { digest, size: part.length, path: name.dataPath, forget: () => removePart(name) };
+  } catch (error) {
+    // Bytes that turned out to be wrong are of no use to anyone.
+    const wrong = isDomainError(error, "CONTENT_MISMATCH") && !request.signal.aborted;
+    await (wrong ? part.discard() : part.keep());
+    throw error;
+  }
+}
+
+async function fetchVerified(tools: TransferTools, part: Part, request: TransferRequest): Promise<Digest> {
+  const { file, signal } = request;
+  const origins = new OriginChoice(file.origins, tools.backoff, tools.clock, tools.random);
+  let farthest = part.length;
+  let failures = 0;
+  let freshStarts = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    let asked = part.from.origin ?? "";
+    try {
+      if (!isWhole(part, request)) {
+        const chosen = await origins.next(boundOrigin(part, request), signal);
+        asked = chosen.key;
+        await withPermit(tools.connections, signal, () => receive(part, chosen, request, tools.stallMs));
+      }
+      return await verify(part, request);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (part.length > farthest) {
+        farthest = part.length;
+        failures = 0;
+        origins.helped(asked);
+      }
+      if (error instanceof SourceUnavailable) {
+        failures += 1;
+        if (failures >= tools.maxFailures) throw error;
+        origins.failed(asked, error);
+        tools.log.info("transfer interrupted", { path: file.path, origin: asked, at: part.length, failures, error });
+      } else if (isDomainError(error, "CONTENT_MISMATCH")) {
+        freshStarts += 1;
+        if (freshStarts > MAX_FRESH_STARTS) throw error;
+        origins.distrust(asked);
+        tools.log.warn("file starts over after wrong bytes", { path: file.path, origin: asked, error });
+        await startOver(part, request);
+      } else if (isDomainError(error) && REFUSALS.includes(error.reason)) {
+        origins.refused(asked, error);
+        tools.log.info("origin refused a file", { path: file.path, origin: asked, error });
+      } else throw error;
+    }
+  }
+}
+
+/** The only origin that can go on with what the part holds; undefined if any can, or if there is nothing to go on with. */
+function boundOrigin(part: Part, request: TransferRequest): string | undefined {
+  const { origin } = part.from;
+  if (part.length === 0 || origin === undefined) return undefined;
+  return !canContinueFrom(part, request, "") && canContinueFrom(part, request, origin) ? origin : undefined;
+}
+
+async function verify(part: Part, request: TransferRequest): Promise<Digest> {
+  const { file, observer } = request;
+  observer.verifying();
+  const { sha256, gitBlobSha1 } = await part.digest();
+  const digest = digestOfHex(sha256);
+  if (file.digest !== undefined && digest !== file.digest) throw wrongDigest(file.path, file.digest, digest);
+  if (file.gitBlobSha1 !== undefined && gitBlobSha1 !== file.gitBlobSha1) {
+    throw wrongDigest(file.path, `git blob ${file.gitBlobSha1}`, `git blob ${gitBlobSha1}`);
+  }
+  return digest;
+}
+
+function wrongDigest(path: string, expected: string, got: string): DomainError {
+  return mismatch(path, `the bytes do not match their digest: expected ${expected}, got ${got}`, { expected, got });
+}
+
+async function withPermit(permits: Semaphore, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const release = await permits.acquire(signal);
+  try {
+    await work();
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,86 @@
+import { and, asc, eq, sql } from "drizzle-orm";
+import type { Digest } from "../domain/digest.ts";
+import { DomainError } from "../domain/errors.ts";
+import type { VersionFile } from "../domain/model.ts";
+import type { Lease } from "../domain/ports/download-jobs.ts";
+import type { Database, Transaction } from "./database.ts";
+import { isHeld, leaseStale, lockHeld } from "./download-rows.ts";
+import { textArray } from "./rows.ts";
+import { blobs } from "./schema/blobs.ts";
+import { downloads } from "./schema/downloads.ts";
+
+/** See `DownloadJobs.reuse`. The lock on the blobs' rows keeps a collector away until the references are there. */
+export async function reuse(
+  database: Database,
+  lease: Lease,
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<Digest, number>> {
+  return await database.transact(async (tx) => {
+    await lockHeld(tx, lease);
+    const found = await tx
+      .select({ digest: blobs.digest, size: blobs.size })
+      .from(blobs)
+      .where(and(sql`${blobs.digest} = any(${textArray(digests)})`, eq(blobs.state, "READY")))
+      .orderBy(asc(blobs.digest))
+      .for("share");
+    await refer(
+      tx,
+      lease,
+      found.map(({ digest }) => digest),
+    );
+    return new Map(found.map(({ digest, size }) => [digest, size]));
+  });
+}
+
+async function refer(tx: Transaction, { downloadId }: Lease, digests: readonly Digest[]): Promise<void> {
+  if (digests.length === 0) return;
+  await tx.execute(sql`
+    insert into blob_references (download_id, digest)
+    select ${downloadId}::uuid, digest from unnest(${textArray(digests)}) as digest
+    on conflict do nothing`);
+}
+
+/** See `DownloadJobs.admit`. */
+export async function admit(
+  database: Database,
+  lease: Lease,
+  digest: Digest,
+  size: number,
+  place: () => Promise<void>,
+): Promise<void> {
+  await database.transact(async (tx) => {
+    await lockHeld(tx, lease);
+    await tx.insert(blobs).values({ digest, size, state: "WRITING" }).onConflictDoNothing();
+    await refer(tx, lease, [digest]);
+  });
+  await database.transact(
+    async (tx) => {
+      // The download's row is not locked, so that it can be cancelled meanwhile; the reference keeps the blob until then.
+      const held = await tx.select({ id: downloads.id }).from(downloads).where(isHeld(lease));
+      if (held.length === 0) throw leaseStale(lease);
+      await tx.select({ digest: blobs.digest }).from(blobs).where(eq(blobs.digest, digest)).for("no key update");
+      await place();
+      await tx.update(blobs).set({ state: "READY" }).where(eq(blobs.digest, digest));
+    },
+    { unbounded: true },
+  );
+}
+
+/** BLOB_NOT_FOUND unless the store has the blob of every file, in its size; holds their rows for the rest of the transaction. */
+export async function assertInStore(tx: Transaction, files: readonly VersionFile[]): Promise<void> {
+  const digests = [...new Set(files.map(({ digest }) => digest))];
+  const ready = await tx
+    .select({ digest: blobs.digest, size: blobs.size })
+    .from(blobs)
+    .where(and(sql`${blobs.digest} = any(${textArray(digests)})`, eq(blobs.state, "READY")))
+    .orderBy(asc(blobs.digest))
+    .for("share");
+  const sizes = new Map(ready.map(({ digest, size }) => [digest, size]));
+  for (const { path, digest, size } of files) {
+    if (sizes.get(digest) !== size) {
+      throw new DomainError("BLOB_NOT_FOUND", `the store does not have the bytes of the file '${path}'`, {
+        metadata: { digest },
+      });
+    }
+  }
+}

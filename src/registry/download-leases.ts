@@ -1,0 +1,160 @@
+import { and, asc, desc, eq, isNull, lte, ne, or, sql } from "drizzle-orm";
+import { DOWNLOAD_TRANSITIONS, type DownloadState, type Progress } from "../domain/download.ts";
+import type { Failure } from "../domain/failure.ts";
+import type { ClaimedDownload, Lease } from "../domain/ports/download-jobs.ts";
+import type { Source } from "../domain/source.ts";
+import { assertTransition } from "../domain/transitions.ts";
+import { changeDownload, endDownload } from "./change-download.ts";
+import { settleModel } from "./change-model.ts";
+import type { Database } from "./database.ts";
+import { countersOf, downloadFields, isLive, lockHeld, lockHeldWithModel, toDownload } from "./download-rows.ts";
+import { clock, recordset } from "./rows.ts";
+import { downloadProgress, downloads } from "./schema/downloads.ts";
+import { models } from "./schema/models.ts";
+
+/**
+ * How often in a row an owner may be lost without one more byte being complete, before the download is given up: what
+ * kills its owners would go on doing so. Giving a download back, as a shutdown does, is no loss.
+ */
+const MAX_FRUITLESS_CLAIMS = 20;
+
+const GIVEN_UP: Failure = {
+  reason: "INTERNAL",
+  message: `given up: the process that worked on it was lost ${MAX_FRUITLESS_CLAIMS} times in a row without progress`,
+  metadata: {},
+};
+
+const mayBeClaimed = and(
+  isLive,
+  ne(downloads.state, "PAUSED"),
+  or(isNull(downloads.owner), lte(downloads.leaseExpireTime, sql`now()`)),
+);
+
+/** See `DownloadJobs.claim`. */
+export async function claim(
+  database: Database,
+  owner: string,
+  limit: number,
+  leaseMs: number,
+): Promise<ClaimedDownload[]> {
+  const givenUp: Lease[] = [];
+  const claimed = await database.transact(async (tx, changes) => {
+    givenUp.length = 0;
+    const found = await tx
+      .select({ download: downloadFields, source: models.source })
+      .from(downloads)
+      .innerJoin(models, eq(models.id, downloads.modelId))
+      .where(mayBeClaimed)
+      .orderBy(desc(downloads.priority), asc(downloads.createTime), asc(downloads.id))
+      .limit(limit)
+      .for("update", { of: downloads, skipLocked: true });
+    const result: ClaimedDownload[] = [];
+    for (const { download, source } of found) {
+      const { kept, ...row } = download;
+      const { completedBytes } = kept ?? row.counters;
+      const fruitless = row.owner !== null && completedBytes <= row.claimBytes ? row.fruitlessClaims + 1 : 0;
+      if (fruitless >= MAX_FRUITLESS_CLAIMS) {
+        givenUp.push({ downloadId: row.id, epoch: row.epoch });
+        continue;
+      }
+      const moves = row.state !== "QUEUED";
+      if (moves) assertTransition(DOWNLOAD_TRANSITIONS, `download '${row.id}'`, row.state, "QUEUED");
+      const [taken = row] = await tx
+        .update(downloads)
+        .set({
+          state: "QUEUED",
+          owner,
+          leaseExpireTime: leaseEnd(leaseMs),
+          epoch: row.epoch + 1,
+          attempt: row.attempt + 1,
+          fruitlessClaims: fruitless,
+          claimBytes: completedBytes,
+          ...(moves ? { updateTime: clock } : {}),
+        })
+        .where(eq(downloads.id, row.id))
+        .returning();
+      const answer = toDownload(taken, kept);
+      if (moves) changes.add("UPDATED", "download", answer);
+      const lease = { downloadId: row.id, epoch: taken.epoch };
+      result.push({ lease, download: answer, source: withCredential(source, row.credential) });
+    }
+    return result;
+  });
+  for (const lease of givenUp) await giveUp(database, lease);
+  return claimed;
+}
+
+function leaseEnd(leaseMs: number) {
+  return sql`clock_timestamp() + ${leaseMs}::integer * interval '1 millisecond'`;
+}
+
+function withCredential(source: Source, credential: string): Source {
+  return credential === "" || !("credential" in source) ? source : { ...source, credential };
+}
+
+async function giveUp(database: Database, lease: Lease): Promise<void> {
+  await database.transact(async (tx, changes) => {
+    const { model, download } = await lockHeldWithModel(tx, lease);
+    await endDownload(tx, changes, download, { state: "FAILED", error: GIVEN_UP });
+    await settleModel(tx, changes, model, "FAILED");
+  });
+}
+
+/** See `DownloadJobs.renew`. */
+export async function renew(
+  database: Database,
+  leases: readonly Lease[],
+  leaseMs: number,
+): Promise<ReadonlySet<string>> {
+  if (leases.length === 0) return new Set();
+  const renewed = await database.transact((tx) =>
+    tx
+      .update(downloads)
+      .set({ leaseExpireTime: leaseEnd(leaseMs) })
+      .from(recordset(leases, "held", '"downloadId" uuid, epoch bigint'))
+      .where(and(sql`${downloads.id} = held."downloadId" and ${downloads.epoch} = held.epoch`, isLive))
+      .returning({ id: downloads.id }),
+  );
+  return new Set(renewed.map(({ id }) => id));
+}
+
+/** See `DownloadJobs.advance`. */
+export async function advance(
+  database: Database,
+  lease: Lease,
+  state: DownloadState,
+  facts: { resolvedRevision?: string; attempt?: number } = {},
+): Promise<void> {
+  await database.transact(async (tx, changes) => {
+    const download = await lockHeld(tx, lease);
+    await changeDownload(tx, changes, download, {
+      state,
+      resolvedRevision: facts.resolvedRevision ?? download.resolvedRevision,
+      attempt: Math.max(facts.attempt ?? 0, download.attempt),
+    });
+  });
+}
+
+/** See `DownloadJobs.release`. */
+export async function release(database: Database, lease: Lease, progress: Progress): Promise<void> {
+  await database.transact(async (tx, changes) => {
+    const download = await lockHeld(tx, lease);
+    await tx.delete(downloadProgress).where(eq(downloadProgress.downloadId, download.id));
+    await changeDownload(tx, changes, download, {
+      state: "QUEUED",
+      counters: { ...countersOf(progress), bytesPerSecond: 0, etaMs: undefined },
+      epoch: download.epoch + 1,
+      owner: null,
+      leaseExpireTime: null,
+    });
+  });
+}
+
+/** See `DownloadJobs.fail`. */
+export async function fail(database: Database, lease: Lease, failure: Failure, progress: Progress): Promise<void> {
+  await database.transact(async (tx, changes) => {
+    const { model, download } = await lockHeldWithModel(tx, lease);
+    await endDownload(tx, changes, download, { state: "FAILED", error: failure, counters: countersOf(progress) });
+    await settleModel(tx, changes, model, "FAILED");
+  });
+}

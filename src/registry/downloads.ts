@@ -1,0 +1,137 @@
+import { createHash } from "node:crypto";
+import { and, count, eq, sql } from "drizzle-orm";
+import { validate as isUuid, v7 as uuidv7 } from "uuid";
+import { type Download, type DownloadQuery, isTerminal } from "../domain/download.ts";
+import { DomainError } from "../domain/errors.ts";
+import type { ListRequest, Page } from "../domain/page.ts";
+import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
+import type { StartDownload } from "../domain/ports/downloads.ts";
+import { admit, reuse } from "./blobs.ts";
+import { endDownload } from "./change-download.ts";
+import { settleModel } from "./change-model.ts";
+import type { Database } from "./database.ts";
+import { advance, claim, fail, release, renew } from "./download-leases.ts";
+import { readProgress, saveProgress } from "./download-progress.ts";
+import { downloadFields, downloadNotFound, isLive, lockDownload, readDownload, toDownload } from "./download-rows.ts";
+import { compileFilter, type FilterColumns } from "./filter-sql.ts";
+import { lockModel } from "./model-rows.ts";
+import { readPage } from "./pages.ts";
+import { publish } from "./publish.ts";
+import { downloads } from "./schema/downloads.ts";
+
+const FILTER_COLUMNS: FilterColumns = {
+  model_id: { type: "id", column: downloads.modelId },
+  state: { type: "value", column: downloads.state },
+  create_time: { type: "time", column: downloads.createTime },
+  update_time: { type: "time", column: downloads.updateTime },
+};
+
+const NO_COUNTERS = {
+  completedBytes: 0,
+  sourceBytes: 0,
+  peerBytes: 0,
+  reusedBytes: 0,
+  completedFiles: 0,
+  bytesPerSecond: 0,
+};
+
+/** The downloads of a database. */
+export function createDownloadJobs(database: Database): DownloadJobs {
+  const getDownload = database.queries
+    .select(downloadFields)
+    .from(downloads)
+    .where(eq(downloads.id, sql.placeholder("id")))
+    .prepare("get_download");
+  return {
+    start: (request) => start(database, request),
+    async get(downloadId) {
+      if (!isUuid(downloadId)) throw downloadNotFound(downloadId);
+      const [row] = await database.read(() => getDownload.execute({ id: downloadId }));
+      if (row === undefined) throw downloadNotFound(downloadId);
+      return toDownload(row, row.kept);
+    },
+    list: (request) => list(database, request),
+    cancel: (downloadId) => cancel(database, downloadId),
+    claim: (owner, limit, leaseMs) => claim(database, owner, limit, leaseMs),
+    renew: (leases, leaseMs) => renew(database, leases, leaseMs),
+    advance: (lease, state, facts) => advance(database, lease, state, facts),
+    release: (lease, progress) => release(database, lease, progress),
+    fail: (lease, failure, progress) => fail(database, lease, failure, progress),
+    publish: (lease, publication) => publish(database, lease, publication),
+    reuse: (lease, digests) => reuse(database, lease, digests),
+    admit: (lease, digest, size, place) => admit(database, lease, digest, size, place),
+    saveProgress: (entries) => saveProgress(database, entries),
+    readProgress: (downloadIds) => readProgress(database, downloadIds),
+  };
+}
+
+/** What two live downloads of one model must not share. The order of patterns means nothing. */
+function identityOf({ revision, allowPatterns, ignorePatterns }: DownloadQuery): string {
+  const sorted = (patterns: readonly string[]) => [...new Set(patterns)].sort();
+  return createHash("sha256")
+    .update(JSON.stringify([revision, sorted(allowPatterns), sorted(ignorePatterns)]))
+    .digest("hex");
+}
+
+async function start(database: Database, request: StartDownload): Promise<{ download: Download; created: boolean }> {
+  const identity = identityOf(request);
+  return await database.transact(async (tx, changes) => {
+    const model = await lockModel(tx, request.modelId);
+    const [running] = await tx
+      .select(downloadFields)
+      .from(downloads)
+      .where(and(eq(downloads.modelId, model.id), eq(downloads.identity, identity), isLive));
+    if (running !== undefined) return { download: toDownload(running, running.kept), created: false };
+    const id = uuidv7();
+    await tx.insert(downloads).values({
+      id,
+      modelId: model.id,
+      identity,
+      revision: request.revision,
+      allowPatterns: request.allowPatterns,
+      ignorePatterns: request.ignorePatterns,
+      credential: request.credential && "name" in request.credential ? request.credential.name : "",
+      state: "QUEUED",
+      priority: request.priority,
+      rateLimit: request.rateLimit,
+      counters: NO_COUNTERS,
+    });
+    const download = await readDownload(tx, id);
+    changes.add("CREATED", "download", download);
+    await settleModel(tx, changes, model, "REGISTERED");
+    return { download, created: true };
+  });
+}
+
+async function list(database: Database, request: ListRequest): Promise<Page<Download>> {
+  const matches = compileFilter(request.filter, FILTER_COLUMNS);
+  const page = await readPage(database, request, {
+    identity: ["downloads", request.filter ?? null],
+    keyset: { columns: [downloads.createTime, downloads.id], descending: true },
+    rows: (executor, { after, order, limit }) =>
+      executor.select(downloadFields).from(downloads).where(and(matches, after)).orderBy(order).limit(limit),
+    keyOf: (row) => [row.createTime, row.id],
+    count: async (executor) => {
+      const [row] = await executor.select({ totalSize: count() }).from(downloads).where(matches);
+      return { totalSize: row?.totalSize ?? 0 };
+    },
+  });
+  return { ...page, items: page.items.map((row) => toDownload(row, row.kept)) };
+}
+
+async function cancel(database: Database, downloadId: string): Promise<Download> {
+  return await database.transact(async (tx, changes) => {
+    const locked = await lockDownload(tx, downloadId);
+    if (locked === undefined) throw downloadNotFound(downloadId);
+    const { model, download } = locked;
+    if (download.state === "CANCELLED") return toDownload(download);
+    if (isTerminal(download.state)) {
+      throw new DomainError("STATE_INVALID", `the download has ended already: it is ${download.state}`, {
+        metadata: { download_id: download.id },
+      });
+    }
+    const cancelled = await endDownload(tx, changes, download, { state: "CANCELLED" });
+    await settleModel(tx, changes, model, "REGISTERED");
+    return cancelled;
+  });
+}

@@ -1,0 +1,179 @@
+import { isIP } from "node:net";
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import { DomainError } from "../../domain/errors.ts";
+import { type AddressPolicy, addressNotAllowed } from "./address-policy.ts";
+import { bareHost, createConnector, type Lookup } from "./connector.ts";
+import { networkFailure } from "./failures.ts";
+import { parseSourceUrl, shownUrl } from "./url.ts";
+
+/** The proxies of the environment: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. */
+export interface Proxies {
+  readonly http?: string;
+  readonly https?: string;
+  readonly none?: string;
+}
+
+/** How long a source may take, in milliseconds. */
+export interface SourceTimeouts {
+  /** To accept a connection. Default 10 s. */
+  readonly connectMs: number;
+  /** To begin an answer. Default 30 s. */
+  readonly headersMs: number;
+  /** Between two pieces of an answer. Default 30 s. */
+  readonly stallMs: number;
+}
+
+export interface HttpClientOptions {
+  readonly policy: AddressPolicy;
+  readonly lookup: Lookup;
+  readonly proxies: Proxies;
+  readonly timeouts: SourceTimeouts;
+  readonly userAgent: string;
+}
+
+export interface OutgoingRequest {
+  readonly url: URL;
+  readonly method?: "GET" | "HEAD";
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as a bearer token to the origin of `url` alone. */
+  readonly token?: string;
+  /** What is asked for, as messages name it; default the URL without its query. */
+  readonly subject?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Headers by their lower-case names; of one that came several times, the first. */
+export type HttpHeaders = Readonly<Record<string, string | undefined>>;
+
+/** An answer of any status but a redirect. Its body must be read, dumped or destroyed; the request's signal destroys it too. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: HttpHeaders;
+  readonly body: Dispatcher.ResponseData["body"];
+}
+
+/** Speaks HTTP to sources within the outgoing policy. */
+export interface HttpClient {
+  /**
+   * Sends a request and follows redirects. SourceUnavailable for what the network does; ADDRESS_NOT_ALLOWED for an address
+   * that the policy forbids, at any hop; SOURCE_UNAVAILABLE without hope for redirects that lead nowhere.
+   */
+  send(request: OutgoingRequest): Promise<HttpAnswer>;
+  /** Breaks off every connection. */
+  close(): Promise<void>;
+}
+
+const MAX_REDIRECTS = 10;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** A body that nobody wants is read up to here, so that its connection can be used again. */
+const DUMP_LIMIT = 16 << 10;
+
+/**
+ * Creates a client over undici.
+ *
+ * Behind a proxy it is the proxy that resolves and connects. What can be checked from here is checked: literal addresses, and
+ * names that resolve here, before the request. A name that only the proxy can resolve passes, and a name that changes its
+ * address in between too: the proxy's own rules must cover those. The proxy itself is the operator's and is not checked.
+ */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const { policy, lookup, proxies, timeouts, userAgent } = options;
+  const proxied = Boolean(proxies.http || proxies.https);
+  const dispatcher = createDispatcher(options, proxied);
+
+  /** Throws if an address may not be reached; cheap unless there is a proxy. */
+  async function assertAllowed(url: URL): Promise<void> {
+    const host = bareHost(url.hostname);
+    if (isIP(host) !== 0) {
+      if (!policy.permits(host)) throw addressNotAllowed(url.host);
+    } else if (proxied) {
+      const addresses = await lookup(host, {}).catch(() => []);
+      if (addresses.some(({ address }) => !policy.permits(address))) throw addressNotAllowed(url.host);
+    }
+  }
+
+  return {
+    async send({ url: first, method = "GET", headers, token, subject = shownUrl(first), signal }) {
+      const seen = new Set<string>();
+      let url = first;
+      let authorization = token === undefined ? undefined : `Bearer ${token}`;
+      for (;;) {
+        signal.throwIfAborted();
+        await assertAllowed(url);
+        const answer = await request(url, {
+          dispatcher,
+          method,
+          headers: {
+            ...headers,
+            "accept-encoding": "identity",
+            "user-agent": userAgent,
+            ...(authorization && { authorization }),
+          },
+          headersTimeout: timeouts.headersMs,
+          bodyTimeout: timeouts.stallMs,
+          signal,
+        }).catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw networkFailure(error, subject);
+        });
+        const answerHeaders = firstOfEach(answer.headers);
+        const { location } = answerHeaders;
+        if (!REDIRECTS.has(answer.statusCode) || location === undefined) {
+          return { status: answer.statusCode, headers: answerHeaders, body: answer.body };
+        }
+        discard(answer.body);
+        seen.add(url.href);
+        const next = redirectTarget(location, url, subject);
+        if (seen.has(next.href)) throw lostRedirect(subject, "redirects in a loop");
+        if (seen.size > MAX_REDIRECTS) throw lostRedirect(subject, `redirects more than ${MAX_REDIRECTS} times`);
+        if (next.origin !== url.origin) authorization = undefined;
+        url = next;
+      }
+    },
+    close: () => dispatcher.destroy(),
+  };
+}
+
+/** Lets go of a body that nobody wants. */
+export function discard(body: HttpAnswer["body"]): void {
+  body.dump({ limit: DUMP_LIMIT }).catch(() => {});
+}
+
+function firstOfEach(headers: Record<string, string | string[] | undefined>): HttpHeaders {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
+  );
+}
+
+function createDispatcher({ policy, lookup, proxies, timeouts }: HttpClientOptions, proxied: boolean): Dispatcher {
+  const connect = createConnector(policy, lookup, timeouts.connectMs);
+  if (!proxied) return new Agent({ connect, allowH2: false });
+  return new EnvHttpProxyAgent({
+    connect,
+    allowH2: false,
+    connectTimeout: timeouts.connectMs,
+    proxyTls: { allowH2: false },
+    requestTls: { allowH2: false },
+    // Empty, not absent: undici would read the environment on its own, past the configuration.
+    httpProxy: proxies.http ?? "",
+    httpsProxy: proxies.https ?? "",
+    noProxy: proxies.none ?? "",
+  });
+}
+
+function redirectTarget(location: string, from: URL, subject: string): URL {
+  if (!URL.canParse(location, from.href)) throw lostRedirect(subject, "redirects to what is no address");
+  const target = new URL(location, from);
+  if (from.protocol === "https:" && target.protocol === "http:") {
+    throw new DomainError("ADDRESS_NOT_ALLOWED", `${subject} redirects from https to http, which is not followed`);
+  }
+  try {
+    return parseSourceUrl("location", target.href);
+  } catch (cause) {
+    throw new DomainError("ADDRESS_NOT_ALLOWED", `${subject} redirects to an address that is not followed`, { cause });
+  }
+}
+
+/** Not a {@link SourceUnavailable}: asked again, the source would do the same. */
+function lostRedirect(subject: string, what: string): DomainError {
+  return new DomainError("SOURCE_UNAVAILABLE", `${subject} ${what}`);
+}

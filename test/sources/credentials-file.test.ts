@@ -1,0 +1,68 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import os from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Logger } from "../../src/domain/logger.ts";
+import { createCredentialsFile } from "../../src/sources/credentials-file.ts";
+import { failure, silent } from "./helpers.ts";
+
+let folder: string;
+let path: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(os.tmpdir(), "model-manager-credentials-"));
+  path = join(folder, "credentials.json");
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+describe("the file of credentials", () => {
+  it("is read again when it changes", async () => {
+    await writeFile(path, JSON.stringify({ hub: { token: "first", hosts: ["Example.com"] } }));
+    const credentials = createCredentialsFile({ path, log: silent });
+    expect(await credentials.find("hub")).toEqual({ token: "first", hosts: ["example.com"] });
+    await writeFile(path, JSON.stringify({ hub: { token: "second" } }));
+    expect(await credentials.find("hub")).toEqual({ token: "second" });
+    await writeFile(path, "{");
+    await failure(credentials.find("hub"), "STATE_INVALID");
+    await writeFile(path, JSON.stringify({ hub: { token: "third" } }));
+    expect(await credentials.find("hub")).toEqual({ token: "third" });
+  });
+
+  it("refuses names that it does not have, also those that every object has", async () => {
+    await writeFile(path, JSON.stringify({ hub: { token: "t" } }));
+    const credentials = createCredentialsFile({ path, log: silent });
+    for (const name of ["other", "constructor", "__proto__"]) {
+      expect((await failure(credentials.find(name), "FIELD_INVALID")).message).toContain(`'${name}'`);
+    }
+    const none = createCredentialsFile({ log: silent });
+    expect((await failure(none.find("hub"), "FIELD_INVALID")).message).toContain("MODEL_MANAGER_CREDENTIALS");
+  });
+
+  it.each([
+    ["not JSON", '{"hub": {"token": s3cret}}'],
+    ["no object", '["s3cret"]'],
+    ["a token without an object", '{"hub": "s3cret"}'],
+    ["a token of another kind", '{"hub": {"token": ["s3cret"]}}'],
+    ["a token with a line break", '{"hub": {"token": "s3cret\\n"}}'],
+    ["an unknown word", '{"hub": {"token": "t", "s3cret": 1}}'],
+    ["hosts of another kind", '{"hub": {"token": "t", "hosts": "s3cret"}}'],
+  ])("that is broken is an error that shows nothing of it: %s", async (_, content) => {
+    await writeFile(path, content);
+    const lines: unknown[] = [];
+    const note = (...line: unknown[]) => void lines.push(line);
+    const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log };
+    const credentials = createCredentialsFile({ path, log });
+    const error = await failure(credentials.find("hub"), "STATE_INVALID");
+    await failure(credentials.find("hub"), "STATE_INVALID");
+    expect(error.message).not.toContain(folder);
+    expect(lines).toHaveLength(1);
+    expect(inspect([error, lines], { depth: 20 })).not.toContain("s3cret");
+  });
+
+  it("that is not there is an error of the manager's", async () => {
+    const error = await failure(createCredentialsFile({ path, log: silent }).find("hub"), "STATE_INVALID");
+    expect(error.message).not.toContain(folder);
+  });
+});
