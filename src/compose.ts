@@ -1,13 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ModelService } from "../gen/modelmanager/v1/model_service_pb.ts";
-import { WorkerService } from "../gen/modelmanager/v1/worker_service_pb.ts";
 import type { Config } from "./config.ts";
 import type { Logger } from "./domain/logger.ts";
 import { createDownloads } from "./download/downloads.ts";
-import { modelService } from "./handlers/model-service.ts";
-import { workerService } from "./handlers/worker-service.ts";
+import { addServices } from "./handlers/routes.ts";
 import { packageVersion } from "./lib/package-version.ts";
 import { superviseEmbeddedPostgres } from "./registry/embedded/supervisor.ts";
 import { createRegistry } from "./registry/registry.ts";
@@ -34,7 +31,10 @@ export interface Service {
  */
 export async function compose(config: Config, log: Logger): Promise<Service> {
   await using opened = new AsyncDisposableStack();
-  let graceMs = config.shutdownGraceMs;
+  // Of a start that fails; moved when a stop begins.
+  let stopBy = performance.now() + config.shutdownGraceMs;
+  /** What is left of the grace period, in milliseconds. */
+  const grace = () => Math.max(0, stopBy - performance.now());
 
   const store = await createDiskStore({ directory: config.store, log: log.child({ room: "store" }) });
   const database = await openDatabase(config, log.child({ room: "database" }), opened);
@@ -45,6 +45,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     log: log.child({ room: "registry" }),
   });
   opened.defer(() => registry.close());
+  const { models, workers } = registry;
 
   const sources = createSources({
     allowNetworks: config.allowNetworks,
@@ -60,7 +61,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
 
   const downloads = await createDownloads({
     jobs: registry.jobs,
-    models: registry.models,
+    models,
     store,
     sources,
     log: log.child({ room: "download" }),
@@ -68,16 +69,13 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     maxConnections: config.maxConnections,
     rateLimit: config.rateLimit,
   });
-  opened.defer(() => downloads.stop(graceMs));
+  opened.defer(() => downloads.stop(grace()));
 
   const health = createHealthMonitor({ database: registry.probe, store, log });
   const shutdown = new AbortController();
   const checkToken = createTokenCheck(config.token);
   const rpc = createRpcHandler({
-    routes(router) {
-      router.service(ModelService, modelService({ models: registry.models, downloads: downloads.downloads }));
-      router.service(WorkerService, workerService({ workers: registry.workers }));
-    },
+    routes: (router) => addServices(router, { models, workers, downloads: downloads.downloads }),
     health,
     checkToken,
     shutdown: shutdown.signal,
@@ -91,10 +89,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
       links: { health: "/health" },
       services: rpc.services,
     },
-    health: () => {
-      const { status, services } = health.summary();
-      return { status, services };
-    },
+    health: () => health.summary(),
     rpc: rpc.handle,
     log,
   });
@@ -110,18 +105,16 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
         tls: await readTls(config.tls),
         log: log.child({ room: "port" }),
       });
-      running.defer(() => port.close(graceMs));
-      running.defer(() => {
-        health.shutDown();
-        shutdown.abort();
-      });
+      running.defer(() => port.close(grace()));
       registry.startSweeper();
       downloads.start();
       return { url: port.address.url };
     },
 
-    async stop(grace) {
-      graceMs = grace;
+    async stop(graceMs) {
+      stopBy = performance.now() + graceMs;
+      health.shutDown();
+      shutdown.abort();
       await running.disposeAsync();
     },
   };

@@ -10,8 +10,7 @@ import {
   type VariableValues,
 } from "./config/variables.ts";
 
-export { ConfigError, type ConfigProblem } from "./config/config-error.ts";
-export { loadDotEnv } from "./config/dotenv.ts";
+export { ConfigError } from "./config/config-error.ts";
 export { printConfig } from "./config/print.ts";
 
 /** Everything that an operator can set, read and checked. Paths are absolute, durations milliseconds, sizes bytes. */

@@ -3,7 +3,8 @@ import { type DownloadProgress, type FileProgress, FileState } from "../../gen/m
 import type { ProgressView } from "./follow-download.ts";
 import { formatFile, formatState, formatTotal } from "./format/progress.ts";
 
-const TOTAL_BAR_WIDTH = 24;
+/** What stands beside the bar of the total, at most. */
+const TOTAL_TEXT_WIDTH = 84;
 const FILE_BAR_WIDTH = 12;
 
 /** Bars on a terminal: the whole download on the first line, then one for each file that is running. */
@@ -39,7 +40,7 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
 
   return {
     update(progress, files) {
-      total.update(0, { text: totalLine(progress).slice(0, columns()) });
+      total.update(0, { text: totalLine(progress, columns()) });
       showFiles(files);
     },
     note: (text) => bars.log(`${text}\n`),
@@ -51,8 +52,9 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
   };
 }
 
-function totalLine(progress: DownloadProgress): string {
-  return `${formatState(progress).padEnd(12)} ${formatTotal(progress, TOTAL_BAR_WIDTH)}`;
+function totalLine(progress: DownloadProgress, columns: number): string {
+  const barWidth = Math.max(6, Math.min(24, columns - TOTAL_TEXT_WIDTH));
+  return `${formatState(progress).padEnd(12)} ${formatTotal(progress, barWidth)}`.slice(0, columns);
 }
 
 function isRunning(file: FileProgress): boolean {

@@ -52,14 +52,14 @@ async function run(config: Config, log: Logger): Promise<void> {
     }
     log.info("stopped");
   } catch (error) {
-    throw startFailure(error, log);
+    throw runFailure(error, log);
   } finally {
     stop.forget();
   }
 }
 
 /** What the operator is told once the service listens. */
-export function formatWelcome(url: string, config: Pick<Config, "data" | "databaseUrl" | "token">): string {
+function formatWelcome(url: string, config: Pick<Config, "data" | "databaseUrl" | "token">): string {
   const data = relative(process.cwd(), config.data);
   const lines = [
     `model manager listens on ${url}`,
@@ -72,11 +72,14 @@ export function formatWelcome(url: string, config: Pick<Config, "data" | "databa
   return lines.join("\n");
 }
 
-/** A failure that an operator can mend is told in its own words; what is behind it goes to the log. */
-function startFailure(error: unknown, log: Logger): CliError {
-  if (!(error instanceof Error)) return new CliError(EXIT.failure, String(error));
-  if (error.cause !== undefined) log.error("the service ended with an error", { error });
-  return new CliError(EXIT.failure, error.message);
+/** Errors whose message is for the operator. */
+const PLAIN_ERRORS: readonly string[] = ["DomainError", "ListenError"];
+
+/** A failure that an operator can mend is told in its own words; what is behind it, and all others, go to the log. */
+function runFailure(error: unknown, log: Logger): CliError {
+  const plain = error instanceof Error && PLAIN_ERRORS.includes(error.name);
+  if (!plain || error.cause !== undefined) log.error("the service ended with an error", { error });
+  return new CliError(EXIT.failure, error instanceof Error ? error.message : String(error));
 }
 
 /** After an error that nobody expected nothing can be relied on. */

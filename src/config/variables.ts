@@ -7,12 +7,12 @@ import { parseDuration } from "../lib/duration.ts";
 import { DEFAULT_SERVER } from "./default-server.ts";
 
 /** Levels of the log, from the quietest on. */
-export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
+const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 /** How much is logged. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** `auto` is `pretty` on a terminal and `json` elsewhere. */
-export const LOG_FORMATS = ["auto", "pretty", "json"] as const;
+const LOG_FORMATS = ["auto", "pretty", "json"] as const;
 /** How log lines look. */
 export type LogFormat = (typeof LOG_FORMATS)[number];
 

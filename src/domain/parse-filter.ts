@@ -5,7 +5,7 @@ import { MODEL_STATUSES, MODEL_TYPES } from "./model.ts";
 import { WORKER_STATUSES } from "./worker.ts";
 
 /** What a field of a filter holds, and with it how it can be compared. */
-export type FilterField =
+type FilterField =
   /** A text; `=` and `!=`, where an asterisk at the end stands for any ending. Ids are compared ignoring case. */
   | { readonly type: "id" }
   /** One of the contract's enum values, with or without its prefix; `=` and `!=`. */

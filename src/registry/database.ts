@@ -6,6 +6,7 @@ import type { Logger } from "../domain/logger.ts";
 import { databaseUnavailable, isRetriable, translateDatabaseError } from "./database-errors.ts";
 import { Changes } from "./events.ts";
 import { EVENTS_CHANNEL, Notifier } from "./notifier.ts";
+import { preparingTransactions } from "./prepared-client.ts";
 
 /** Where a database is: a `postgres://` URL, or the parts of one; `path` is a unix socket. */
 export type ConnectionTarget =
@@ -63,6 +64,7 @@ export class Database {
   #opened = false;
   /** For building queries, which run inside of {@link Database.read}. */
   readonly queries: PostgresJsDatabase;
+  readonly #writes: PostgresJsDatabase;
 
   constructor({ connection, log, maxConnections = 10, statementTimeoutMs = 4000 }: DatabaseOptions) {
     this.#client = connect(connection, {
@@ -75,6 +77,7 @@ export class Database {
       },
     });
     this.queries = drizzle(this.#client);
+    this.#writes = drizzle(preparingTransactions(this.#client));
     this.#deadlineMs = statementTimeoutMs + 1000;
     this.#notifier = new Notifier(
       () => this.read((db) => db.execute(sql`select pg_notify(${EVENTS_CHANNEL}, '')`)),
@@ -110,7 +113,7 @@ export class Database {
       for (let attempt = 1; ; attempt++) {
         const changes = new Changes();
         try {
-          const result = await this.queries.transaction(async (tx) => {
+          const result = await this.#writes.transaction(async (tx) => {
             if (options.unbounded) await tx.execute(sql`set local idle_in_transaction_session_timeout = 0`);
             const result = await guard(() => work(tx, changes));
             await guard(() => changes.write(tx));

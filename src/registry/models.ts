@@ -123,26 +123,18 @@ async function listModels(database: Database, request: ListRequest & { order: Mo
   return { ...page, items: page.items.map(toModel) };
 }
 
-async function updateModel(
-  database: Database,
-  modelId: string,
-  { displayName, description, labels, source }: ModelChanges,
-  etag: string,
-): Promise<Model> {
+async function updateModel(database: Database, modelId: string, wish: ModelChanges, etag: string): Promise<Model> {
   return await database.transact(async (tx, changes) => {
     const row = await lockModel(tx, modelId);
     assertEtag(`model '${row.id}'`, row, etag);
     const wanted = {
-      displayName: displayName ?? row.displayName,
-      description: description ?? row.description,
-      labels: labels ?? row.labels,
-      source: source ?? row.source,
+      displayName: wish.displayName ?? row.displayName,
+      description: wish.description ?? row.description,
+      labels: wish.labels ?? row.labels,
+      source: wish.source ?? row.source,
     };
-    const sourceChanges = !isDeepStrictEqual(wanted.source, row.source);
-    if (sourceChanges) await assertNoDownload(tx, row.id);
-    const former = { displayName: row.displayName, description: row.description, labels: row.labels };
-    const { source: _, ...others } = wanted;
-    if (!sourceChanges && isDeepStrictEqual(others, former)) return await readModel(tx, row.id);
+    if (isDeepStrictEqual({ ...row, ...wanted }, row)) return await readModel(tx, row.id);
+    if (!isDeepStrictEqual(wanted.source, row.source)) await assertNoDownload(tx, row.id);
     return await changeModel(tx, changes, row, wanted);
   });
 }

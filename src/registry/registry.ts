@@ -54,7 +54,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   /** Answers whether the schema is there now. */
   async function prepare(): Promise<boolean> {
     try {
-      await migrateDatabase(directConnection, migrationsFolder);
+      await migrateDatabase(directConnection, migrationsFolder, closed.signal);
       database.open();
       return true;
     } catch (error) {

@@ -19,8 +19,7 @@ export const versionFilesField = sql<FilesJson | null>`(
   select jsonb_agg(jsonb_build_array(path, size, digest)) from version_files f
   where f.model_id = versions.model_id and f.version = versions.version)`;
 
-/** All of a version with its files. */
-export const versionFields = { ...getTableColumns(versions), files: versionFilesField };
+const versionFields = { ...getTableColumns(versions), files: versionFilesField };
 
 /** The version of a row, with files if they are given. */
 export function toVersion(row: VersionRow, files?: FilesJson | null): Version {

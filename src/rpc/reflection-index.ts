@@ -58,9 +58,22 @@ export function createReflectionIndex(roots: readonly DescFile[]): ReflectionInd
   };
 }
 
-/** The serialized descriptors of a file and of all that it depends on, each before those that it depends on. */
+/**
+ * The serialized descriptors of a file and of all that it depends on, each before those that it depends on.
+ *
+ * Files of nothing but extensions, which only annotate other files' options, are left out of their dependencies:
+ * protobufjs, and whoever reads reflection with it, cannot copy extensions of messages that it also knows.
+ */
 export function serializeWithDependencies(file: DescFile): Uint8Array[] {
-  return withDependencies([file]).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+  const needed = withDependencies([file]).filter((each) => each === file || !isAnnotationOnly(each));
+  return needed.map(({ proto, dependencies }) => {
+    const dependency = dependencies.filter((each) => !isAnnotationOnly(each)).map((each) => each.proto.name);
+    return toBinary(FileDescriptorProtoSchema, { ...proto, dependency });
+  });
+}
+
+function isAnnotationOnly({ messages, enums, services, extensions }: DescFile): boolean {
+  return extensions.length > 0 && messages.length + enums.length + services.length === 0;
 }
 
 function withDependencies(roots: readonly DescFile[]): DescFile[] {

@@ -20,7 +20,7 @@ export function formatDownloads(downloads: readonly Download[], now: Date): stri
 }
 
 /** A failure on one line; empty if there is none. */
-export function formatFailure(failure: Failure | undefined): string {
+function formatFailure(failure: Failure | undefined): string {
   return failure === undefined ? "" : `${enumName(ErrorReasonSchema, failure.reason)}: ${failure.message}`;
 }
 

@@ -29,6 +29,8 @@ export interface PartOrigin {
 
 const RECORD_INTERVAL_MS = 500;
 const SYNC_INTERVAL_BYTES = 64 * 1024 * 1024;
+/** A record, and some. */
+const SPARE_BYTES = 64 * 1024;
 /** Slabs of one part that are being written and hashed while the next one fills. */
 const MAX_BUSY_SLABS = 2;
 
@@ -168,9 +170,12 @@ export class Part {
   /** Closes the file and keeps it, with all bytes that could be written, for a later transfer. */
   async keep(): Promise<void> {
     await this.#flush().catch(() => {});
-    await this.#close();
-    // On a full disk the record of a moment ago stays in force.
-    await this.#saveRecord().catch(() => {});
+    await Promise.all(this.#busy);
+    try {
+      await this.#saveRecord().catch(() => this.#saveRecordOnFullDisk());
+    } finally {
+      await this.#close();
+    }
   }
 
   /** Closes the file and takes it away. */
@@ -242,6 +247,18 @@ export class Part {
       await writeRecord(this.name.recordPath, record, durable);
     } catch (error) {
       throw partError(error);
+    }
+  }
+
+  /** Gives the end of the part up, so that there is room to note the rest of it. */
+  async #saveRecordOnFullDisk(): Promise<void> {
+    try {
+      this.#written = Math.max(0, this.#written - SPARE_BYTES);
+      this.#synced = Math.min(this.#synced, this.#written);
+      await this.#handle.truncate(this.#written);
+      await this.#saveRecord();
+    } catch {
+      // Then the record of a moment ago stays in force, for as much of the file as there is.
     }
   }
 

@@ -68,11 +68,11 @@ async function fetchVerified(tools: TransferTools, part: Part, request: Transfer
   let freshStarts = 0;
   for (;;) {
     signal.throwIfAborted();
-    let asked = part.from.origin ?? "";
+    // Outside of what is caught below: when all have refused, that is the end.
+    const chosen = isWhole(part, request) ? undefined : await origins.next(boundOrigin(part, request), signal);
+    const asked = chosen?.key ?? part.from.origin ?? "";
     try {
-      if (!isWhole(part, request)) {
-        const chosen = await origins.next(boundOrigin(part, request), signal);
-        asked = chosen.key;
+      if (chosen !== undefined) {
         await withPermit(tools.connections, signal, () => receive(part, chosen, request, tools.stallMs));
       }
       return await verify(part, request);

@@ -62,7 +62,7 @@ export const downloads = pgTable(
     index("downloads_by_create_time").on(table.createTime, table.id),
     index("downloads_by_model").on(table.modelId, table.createTime, table.id),
     index("downloads_to_claim")
-      .on(table.priority.desc(), table.createTime, table.id)
+      .on(table.priority.desc().nullsFirst(), table.createTime, table.id)
       .where(sql`${table.state} in ${LIVE}`),
   ],
 );

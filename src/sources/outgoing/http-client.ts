@@ -80,15 +80,11 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const proxied = Boolean(proxies.http || proxies.https);
   const dispatcher = createDispatcher(options, proxied);
 
-  /** Throws if an address may not be reached; cheap unless there is a proxy. */
-  async function assertAllowed(url: URL): Promise<void> {
-    const host = bareHost(url.hostname);
-    if (isIP(host) !== 0) {
-      if (!policy.permits(host)) throw addressNotAllowed(url.host);
-    } else if (proxied) {
-      const addresses = await lookup(host, {}).catch(() => []);
-      if (addresses.some(({ address }) => !policy.permits(address))) throw addressNotAllowed(url.host);
-    }
+  /** What can be checked before a proxy is asked; without one, the connector checks what it connects to. */
+  async function assertAllowed({ hostname }: URL): Promise<void> {
+    const host = bareHost(hostname);
+    const addresses = isIP(host) === 0 ? await lookup(host, {}).catch(() => []) : [{ address: host }];
+    if (!addresses.every(({ address }) => policy.permits(address))) throw addressNotAllowed(host);
   }
 
   return {
@@ -98,7 +94,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       let authorization = token === undefined ? undefined : `Bearer ${token}`;
       for (;;) {
         signal.throwIfAborted();
-        await assertAllowed(url);
+        if (proxied) await assertAllowed(url);
         const answer = await request(url, {
           dispatcher,
           method,

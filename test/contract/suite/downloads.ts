@@ -105,15 +105,15 @@ export function describeDownloads(context: () => ContractContext): void {
     const downloadId = "01890a5d-ac96-774b-bcce-b302099a8057";
     const digest = `sha256:${"0".repeat(64)}`;
     for (const call of [
-      models.updateDownload({ downloadId }),
-      models.pauseDownload({ downloadId }),
-      models.resumeDownload({ downloadId }),
-      models.createVersion({ modelId: "a", files: [{ path: "a", digest }] }),
-      models.getStorage({}),
-      models.collectGarbage({}),
-      collect(models.watchModels({})),
+      () => models.updateDownload({ downloadId }),
+      () => models.pauseDownload({ downloadId }),
+      () => models.resumeDownload({ downloadId }),
+      () => models.createVersion({ modelId: "a", files: [{ path: "a", digest }] }),
+      () => models.getStorage({}),
+      () => models.collectGarbage({}),
+      () => collect(models.watchModels({})),
     ]) {
-      await expectError(call, Code.Unimplemented, "NOT_IMPLEMENTED");
+      await expectError(call(), Code.Unimplemented, "NOT_IMPLEMENTED");
     }
   });
 }

@@ -143,18 +143,18 @@ export function describeWorkers(context: () => ContractContext): void {
   it("says what is not implemented yet", async () => {
     const { workers } = context();
     for (const call of [
-      workers.drainWorker({ workerId: "a" }),
-      workers.assignModel({ modelRef: "a" }),
-      workers.setDeployment({ deployment: { modelRef: "a", scale: { case: "replicas", value: 1 } } }),
-      workers.getDeployment({ deploymentId: "a" }),
-      workers.listDeployments({}),
-      workers.deleteDeployment({ deploymentId: "a" }),
-      workers.resolveModel({ modelRef: "a" }),
-      collect(workers.watchWorkers({})),
-      collect(workers.watchAssignments({ workerId: "a", sessionToken: "x" })),
-      collect(workers.watchModelEndpoints({ modelRef: "a" })),
+      () => workers.drainWorker({ workerId: "a" }),
+      () => workers.assignModel({ modelRef: "a" }),
+      () => workers.setDeployment({ deployment: { modelRef: "a", scale: { case: "replicas", value: 1 } } }),
+      () => workers.getDeployment({ deploymentId: "a" }),
+      () => workers.listDeployments({}),
+      () => workers.deleteDeployment({ deploymentId: "a" }),
+      () => workers.resolveModel({ modelRef: "a" }),
+      () => collect(workers.watchWorkers({})),
+      () => collect(workers.watchAssignments({ workerId: "a", sessionToken: "x" })),
+      () => collect(workers.watchModelEndpoints({ modelRef: "a" })),
     ]) {
-      await expectError(call, Code.Unimplemented, "NOT_IMPLEMENTED");
+      await expectError(call(), Code.Unimplemented, "NOT_IMPLEMENTED");
     }
   });
 }

@@ -1,0 +1,356 @@
+import { createHash, randomBytes } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Progress } from "../../src/domain/download.ts";
+import { DomainError } from "../../src/domain/errors.ts";
+import type { BlobStore, Space } from "../../src/domain/ports/blob-store.ts";
+import { digestOf } from "../store/contract.ts";
+import { type Behavior, startOrigin, type TestOrigin } from "../support/origin.ts";
+import { type Cluster, createCluster, download, downloadOf, watchAll, watchUntil } from "./support/service.ts";
+
+const MiB = 1024 * 1024;
+const SLOW = 4 * MiB;
+
+let origin: TestOrigin;
+let cluster: Cluster;
+let served = 0;
+
+beforeAll(async () => {
+  origin = await startOrigin();
+  cluster = await createCluster();
+});
+afterAll(async () => {
+  await cluster.close();
+  await origin.close();
+});
+
+function serve(body: Uint8Array, behavior: Behavior = {}): { url: string; path: string; sha256: string } {
+  served += 1;
+  const path = `/file-${served}`;
+  const url = origin.serve(path, body, { methods: ["GET"], ...behavior });
+  return { url, path, sha256: createHash("sha256").update(body).digest("hex") };
+}
+
+function getsOf(path: string): number {
+  return origin.requestsOf(path).filter(({ method }) => method === "GET").length;
+}
+
+async function bytesOfVersion(modelId: string): Promise<Map<string, Buffer>> {
+  const { files = [] } = await cluster.models.getVersion({ modelId });
+  return new Map(
+    await Promise.all(
+      files.map(async ({ path, digest }) => [path, await buffer(await cluster.store.read(digest))] as const),
+    ),
+  );
+}
+
+describe("a download", () => {
+  it("makes a version of several files, with duplicates and one of no bytes", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const weights = randomBytes(3 * MiB);
+    const config = randomBytes(700);
+    const first = serve(weights);
+    const second = serve(weights);
+    const modelId = await cluster.model(
+      { url: first.url, path: "weights.bin", sha256: first.sha256 },
+      { url: second.url, path: "copy/weights.bin", sha256: second.sha256 },
+      { url: serve(config).url, path: "config.json" },
+      { url: serve(new Uint8Array()).url, path: "empty" },
+    );
+    const { started, messages, last } = await download(service, modelId);
+    expect(started.state).toBe("QUEUED");
+    expect(last).toMatchObject({
+      state: "SUCCEEDED",
+      version: 1,
+      completedBytes: 2 * weights.length + config.length,
+      totalBytes: 2 * weights.length + config.length,
+      sourceBytes: weights.length + config.length,
+      reusedBytes: weights.length,
+      completedFiles: 4,
+      totalFiles: 4,
+      attempt: 1,
+    });
+    expect(messages.every(({ downloadId }) => downloadId === started.id)).toBe(true);
+    expect(await bytesOfVersion(modelId)).toEqual(
+      new Map([
+        ["config.json", config],
+        ["copy/weights.bin", weights],
+        ["empty", Buffer.alloc(0)],
+        ["weights.bin", weights],
+      ]),
+    );
+    expect(getsOf(second.path)).toBe(0);
+    expect(await cluster.models.get(modelId)).toMatchObject({ status: "AVAILABLE", latestVersion: 1 });
+    expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
+    await service.stop(1000);
+  });
+
+  it("takes what the store has, and finds the version that exists", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const bytes = randomBytes(MiB);
+    const { url, path, sha256 } = serve(bytes);
+    const modelId = await cluster.model({ url, path: "a", sha256 });
+    expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED", version: 1 });
+    const again = await download(service, modelId);
+    expect(again.last).toMatchObject({ state: "SUCCEEDED", version: 1, reusedBytes: MiB, sourceBytes: 0 });
+    expect(getsOf(path)).toBe(1);
+    // Somebody took the blob out of the store's folder.
+    await cluster.store.remove(digestOf(bytes));
+    expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED", version: 1, reusedBytes: 0 });
+    expect(await cluster.store.stat(digestOf(bytes))).toEqual({ size: MiB });
+    await service.stop(1000);
+  });
+
+  it("never shows bytes that do not match their digest", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const { url, sha256 } = serve(randomBytes(MiB), { corrupt: true });
+    const good = serve(randomBytes(MiB));
+    const modelId = await cluster.model({ url, path: "bad", sha256 }, { url: good.url, path: "good" });
+    const { last } = await download(service, modelId);
+    expect(last).toMatchObject({ state: "FAILED", attempt: 3, error: { reason: "CONTENT_MISMATCH" } });
+    expect(last.error?.message).toContain("'bad'");
+    await expect(cluster.models.getVersion({ modelId })).rejects.toMatchObject({ reason: "VERSION_NOT_FOUND" });
+    expect(await cluster.models.get(modelId)).toMatchObject({ status: "FAILED" });
+    expect(await cluster.store.stat(`sha256:${sha256}`)).toBeUndefined();
+    await service.stop(1000);
+  });
+
+  it("says which error ended it", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const modelId = await cluster.model({ url: `${origin.base}/nothing`, path: "a" });
+    const { started, last } = await download(service, modelId);
+    expect(last).toMatchObject({ state: "FAILED", error: { reason: "SOURCE_FILE_NOT_FOUND" } });
+    expect(await service.downloads.get(started.id)).toMatchObject({ state: "FAILED", error: last.error });
+    // Whoever comes later hears the same.
+    expect((await watchAll(service, started.id)).at(-1)).toMatchObject({ state: "FAILED", error: last.error });
+    await service.stop(1000);
+  });
+
+  it("begins only what can be downloaded", async () => {
+    const service = await cluster.replica();
+    await expect(service.downloads.start(downloadOf("no/such"))).rejects.toMatchObject({ reason: "MODEL_NOT_FOUND" });
+    const uploaded = { id: "uploaded", type: "OTHER", displayName: "", description: "", labels: {} } as const;
+    await cluster.models.create({ ...uploaded, baseModelId: "", source: { kind: "upload" } }, {});
+    await expect(service.downloads.start(downloadOf("uploaded"))).rejects.toMatchObject({ reason: "STATE_INVALID" });
+    await expect(watchAll(service, "0190a5a0-0000-7000-8000-000000000000")).rejects.toMatchObject({
+      reason: "DOWNLOAD_NOT_FOUND",
+    });
+  });
+
+  it("is joined by a second call, and outlives those who watch it", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const { url, path } = serve(randomBytes(2 * MiB), { bytesPerSecond: SLOW });
+    const modelId = await cluster.model({ url, path: "a" });
+    const first = await service.downloads.start(downloadOf(modelId));
+    const second = await service.downloads.start(downloadOf(modelId));
+    expect(second.id).toBe(first.id);
+    const gone = new AbortController();
+    const watched: Progress[] = [];
+    const leaving = (async () => {
+      for await (const progress of service.downloads.watch(first.id, gone.signal)) {
+        watched.push(progress);
+        if (progress.completedBytes > 0) gone.abort();
+      }
+    })();
+    const all = await Promise.all([watchAll(service, first.id), watchAll(service, first.id), leaving]);
+    expect(watched.at(-1)?.state).toBe("TRANSFERRING");
+    for (const messages of all.slice(0, 2)) expect(messages?.at(-1)).toMatchObject({ state: "SUCCEEDED", version: 1 });
+    expect(getsOf(path)).toBe(1);
+    await service.stop(1000);
+  });
+
+  it("waits for another one that gets the same blob, and reuses it", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const bytes = randomBytes(2 * MiB);
+    const one = serve(bytes, { bytesPerSecond: SLOW });
+    const two = serve(bytes, { bytesPerSecond: SLOW });
+    const models = [
+      await cluster.model({ url: one.url, path: "a", sha256: one.sha256 }),
+      await cluster.model({ url: two.url, path: "b", sha256: two.sha256 }),
+    ];
+    const ended = await Promise.all(models.map((modelId) => download(service, modelId)));
+    expect(ended.map(({ last }) => last.state)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
+    expect(getsOf(one.path) + getsOf(two.path)).toBe(1);
+    expect(ended.map(({ last }) => last.reusedBytes).sort()).toEqual([0, 2 * MiB].sort());
+    await service.stop(1000);
+  });
+});
+
+describe("progress", () => {
+  it("begins with a snapshot, never goes back, comes at most ten times a second, and ends with the end", async () => {
+    const service = await cluster.replica();
+    service.start();
+    const files = Array.from({ length: 6 }, () => serve(randomBytes(MiB), { bytesPerSecond: 2 * MiB }));
+    const modelId = await cluster.model(...files.map(({ url }, index) => ({ url, path: `f${index}` })));
+    const begin = performance.now();
+    const { messages } = await download(service, modelId);
+    const seconds = (performance.now() - begin) / 1000;
+    expect(messages.length).toBeGreaterThan(4);
+    expect(messages.length).toBeLessThanOrEqual(seconds * 10 + 2);
+    const counted = messages.map(({ completedBytes }) => completedBytes);
+    expect(counted).toEqual([...counted].sort((a, b) => a - b));
+    expect(messages.slice(0, -1).some(({ state }) => state === "SUCCEEDED")).toBe(false);
+    expect(messages.at(-1)).toMatchObject({ state: "SUCCEEDED", completedFiles: 6, bytesPerSecond: 0 });
+    const transferring = messages.filter(({ state, bytesPerSecond }) => state === "TRANSFERRING" && bytesPerSecond > 0);
+    expect(transferring.length).toBeGreaterThan(0);
+    expect(transferring.every(({ etaMs }) => etaMs !== undefined)).toBe(true);
+    // Taken together, the messages tell how every file ended.
+    const told = new Map(messages.flatMap((message) => message.files.map((file) => [file.path, file] as const)));
+    expect([...told.values()].map(({ state, completedBytes }) => [state, completedBytes])).toEqual(
+      Array.from({ length: 6 }, () => ["COMPLETE", MiB]),
+    );
+    // While files wait for their turn, nothing is told of them.
+    expect(messages.some((message) => message.totalFiles === 6 && message.files.length < 6)).toBe(true);
+    await service.stop(1000);
+  });
+
+  it("of a download is told by other replicas too", async () => {
+    const owner = await cluster.replica();
+    const other = await cluster.replica();
+    owner.start();
+    const { url } = serve(randomBytes(3 * MiB), { bytesPerSecond: SLOW });
+    const modelId = await cluster.model({ url, path: "a" });
+    const { id } = await owner.downloads.start(downloadOf(modelId));
+    const messages = await watchAll(other, id);
+    expect(messages.some(({ state, completedBytes }) => state === "TRANSFERRING" && completedBytes > 0)).toBe(true);
+    expect(messages.flatMap(({ files }) => files).map(({ path }) => path)).toContain("a");
+    expect(messages.at(-1)).toMatchObject({ state: "SUCCEEDED", version: 1, completedBytes: 3 * MiB });
+    await owner.stop(1000);
+  });
+});
+
+describe("owners", () => {
+  it("cancel within a second, from any replica", async () => {
+    const owner = await cluster.replica();
+    const other = await cluster.replica();
+    owner.start();
+    const { url } = serve(randomBytes(4 * MiB), { bytesPerSecond: MiB });
+    const modelId = await cluster.model({ url, path: "a" });
+    const { id } = await owner.downloads.start(downloadOf(modelId));
+    await watchUntil(owner, id, ({ completedBytes }) => completedBytes > 0);
+    const watching = watchAll(owner, id);
+    const begin = performance.now();
+    expect(await other.downloads.cancel(id)).toMatchObject({ state: "CANCELLED" });
+    expect((await watching).at(-1)).toMatchObject({ state: "CANCELLED" });
+    expect(performance.now() - begin).toBeLessThan(1000);
+    expect(await other.downloads.cancel(id)).toMatchObject({ state: "CANCELLED" });
+    await expect.poll(() => origin.connections.open).toBe(0);
+    await owner.stop(1000);
+  });
+
+  it("park their downloads, and the next one goes on where they were", async () => {
+    const first = await cluster.replica();
+    first.start();
+    const bytes = randomBytes(4 * MiB);
+    const { url, path } = serve(bytes, { bytesPerSecond: SLOW });
+    const modelId = await cluster.model({ url, path: "a" });
+    const { id } = await first.downloads.start(downloadOf(modelId));
+    await watchUntil(first, id, ({ completedBytes }) => completedBytes > MiB);
+    const watching = expect(watchAll(first, id)).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
+    await first.stop(5000);
+    await watching;
+    expect(await cluster.jobs.get(id)).toMatchObject({ state: "QUEUED" });
+    const second = await cluster.replica();
+    second.start();
+    expect((await watchAll(second, id)).at(-1)).toMatchObject({ state: "SUCCEEDED", attempt: 2, sourceBytes: 4 * MiB });
+    expect(origin.bytesOf(path)).toBeLessThan(4 * MiB + 512 * 1024);
+    expect((await bytesOfVersion(modelId)).get("a")?.equals(bytes)).toBe(true);
+    await second.stop(1000);
+  });
+
+  it("that lost their lease stop, and harm nothing", async () => {
+    // The first owner neither renews its lease nor hears that it lost it: it transfers to the end.
+    const first = await cluster.replica({ timing: { leaseMs: 300, renewMs: 60_000, pollMs: 60_000 } });
+    first.start();
+    const bytes = randomBytes(4 * MiB);
+    const { url } = serve(bytes, { bytesPerSecond: SLOW });
+    const modelId = await cluster.model({ url, path: "a" });
+    const { id } = await first.downloads.start(downloadOf(modelId));
+    await watchUntil(first, id, ({ completedBytes }) => completedBytes > MiB);
+    const second = await cluster.replica();
+    second.start();
+    expect((await watchAll(second, id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
+    expect((await bytesOfVersion(modelId)).get("a")?.equals(bytes)).toBe(true);
+    await second.stop(1000);
+    await first.stop(1000);
+    expect(await cluster.jobs.get(id)).toMatchObject({ state: "SUCCEEDED", version: 1 });
+  });
+
+  it("leave what they have no room for to others", async () => {
+    const service = await cluster.replica({ maxDownloads: 1 });
+    service.start();
+    const slow = serve(randomBytes(MiB), { bytesPerSecond: MiB });
+    const [one, two] = [
+      await cluster.model({ url: slow.url, path: "a" }),
+      await cluster.model({ url: slow.url, path: "b" }),
+    ];
+    const first = await service.downloads.start(downloadOf(one));
+    await watchUntil(service, first.id, ({ state }) => state === "TRANSFERRING");
+    const second = await service.downloads.start(downloadOf(two));
+    await watchUntil(service, first.id, ({ completedBytes }) => completedBytes > 0);
+    expect(await service.downloads.get(second.id)).toMatchObject({ state: "QUEUED" });
+    await watchAll(service, first.id);
+    expect((await watchAll(service, second.id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
+    await service.stop(1000);
+  });
+});
+
+describe("a full disk", () => {
+  function withSpace(space: Space): BlobStore {
+    return { ...cluster.store, space: async () => space };
+  }
+
+  it("is found before the first byte, and the error says what is needed and free", async () => {
+    const store = withSpace({ capacityBytes: 100 * MiB, freeBytes: 3 * MiB });
+    const service = await cluster.replica({ store, headroomBytes: MiB });
+    service.start();
+    const { url, path } = serve(randomBytes(2 * MiB + 1));
+    const { last } = await download(service, await cluster.model({ url, path: "a" }));
+    expect(last).toMatchObject({ state: "FAILED", error: { reason: "DISK_FULL" } });
+    expect(last.error?.message).toContain("2.0 MiB needed, 3.0 MiB free; 1.0 MiB must stay free");
+    expect(getsOf(path)).toBe(0);
+    await service.stop(1000);
+  });
+
+  it("counts what running downloads will take", async () => {
+    const store = withSpace({ capacityBytes: 100 * MiB, freeBytes: 3 * MiB });
+    const service = await cluster.replica({ store });
+    service.start();
+    const slow = serve(randomBytes(2 * MiB), { bytesPerSecond: MiB });
+    const first = await service.downloads.start(downloadOf(await cluster.model({ url: slow.url, path: "a" })));
+    await watchUntil(service, first.id, ({ state }) => state === "TRANSFERRING");
+    const { last } = await download(service, await cluster.model({ url: serve(randomBytes(2 * MiB)).url, path: "b" }));
+    expect(last.error).toMatchObject({ reason: "DISK_FULL", message: expect.stringContaining("reserved") });
+    expect((await watchAll(service, first.id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
+    await service.stop(1000);
+  });
+
+  it("in the middle fails the download, and the next one goes on from there", async () => {
+    let full = true;
+    const { url, path, sha256 } = serve(randomBytes(3 * MiB));
+    const store: BlobStore = {
+      ...cluster.store,
+      commit: async (digest, file) => {
+        if (full) throw new DomainError("DISK_FULL", "the store's disk is full", { cause: new Error("ENOSPC") });
+        await cluster.store.commit(digest, file);
+      },
+    };
+    const service = await cluster.replica({ store });
+    service.start();
+    const modelId = await cluster.model({ url, path: "a", sha256 });
+    const { last } = await download(service, modelId);
+    expect(last).toMatchObject({ state: "FAILED", error: { reason: "DISK_FULL" } });
+    expect(last.error?.message).toMatch(/needed, .* free/);
+    full = false;
+    expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED" });
+    expect(getsOf(path)).toBe(1);
+    await service.stop(1000);
+  });
+});
