@@ -129,7 +129,7 @@ async function openDatabase(
   if (databaseUrl !== undefined) return { connection: databaseUrl, directConnection: databaseDirectUrl ?? databaseUrl };
   const postgres = await superviseEmbeddedPostgres({ directory: join(data, "postgres"), log });
   opened.defer(() => postgres.stop());
-  return { connection: postgres.connection, directConnection: postgres.connection };
+  return { connection: postgres.connection, exclusive: true };
 }
 
 async function readTls(tls: Config["tls"]) {

@@ -7,6 +7,9 @@ import { EXIT } from "./exit-codes.ts";
 import { print } from "./output.ts";
 import { awaitStop } from "./stop-signal.ts";
 
+/** What closing everything may take beyond the grace period of running calls. */
+const STOP_MARGIN_MS = 5_000;
+
 interface ServeOptions {
   readonly printConfig?: boolean;
 }
@@ -48,6 +51,7 @@ async function run(config: Config, log: Logger): Promise<void> {
       if (!stop.isAsked()) print(formatWelcome(url, config));
       await stop.asked;
     } finally {
+      endAfter(config.shutdownGraceMs + STOP_MARGIN_MS, log);
       await service.stop(config.shutdownGraceMs);
     }
     log.info("stopped");
@@ -80,6 +84,15 @@ function runFailure(error: unknown, log: Logger): CliError {
   const plain = error instanceof Error && PLAIN_ERRORS.includes(error.name);
   if (!plain || error.cause !== undefined) log.error("the service ended with an error", { error });
   return new CliError(EXIT.failure, error instanceof Error ? error.message : String(error));
+}
+
+/** Whatever still hangs then is cut off; it keeps nothing alive by itself. */
+function endAfter(ms: number, log: Logger): void {
+  const end = () => {
+    log.error("stopping took too long: the process is ended");
+    setImmediate(() => process.exit(EXIT.failure));
+  };
+  setTimeout(end, ms).unref();
 }
 
 /** After an error that nobody expected nothing can be relied on. */

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNull, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, isNull, lte, ne, or, sql } from "drizzle-orm";
 import { DOWNLOAD_TRANSITIONS, type DownloadState, type Progress } from "../domain/download.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { ClaimedDownload, Lease } from "../domain/ports/download-jobs.ts";
@@ -82,6 +82,16 @@ export async function claim(
   });
   for (const lease of givenUp) await giveUp(database, lease);
   return claimed;
+}
+
+/** Ends every lease now; only for a process that knows that it is alone. A lost owner still counts against a download. */
+export async function endAllLeases(database: Database): Promise<void> {
+  await database.read((db) =>
+    db
+      .update(downloads)
+      .set({ leaseExpireTime: sql`now()` })
+      .where(and(isLive, isNotNull(downloads.owner))),
+  );
 }
 
 function leaseEnd(leaseMs: number) {

@@ -7,6 +7,7 @@ import type { HealthProbe } from "../domain/ports/health.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import { type ConnectionTarget, Database, type DatabaseOptions } from "./database.ts";
+import { endAllLeases } from "./download-leases.ts";
 import { createDownloadJobs } from "./downloads.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { createModels } from "./models.ts";
@@ -21,6 +22,8 @@ export interface RegistryOptions extends DatabaseOptions {
   readonly log: Logger;
   /** How long a worker is taken to be alive after a heartbeat, in milliseconds. */
   readonly workerLeaseMs: number;
+  /** No other process can use this database: what earlier ones worked on is taken up at once. Default false. */
+  readonly exclusive?: boolean;
 }
 
 /** The ports that a database serves. Each call raises DATABASE_UNAVAILABLE within seconds while the database is away. */
@@ -56,6 +59,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     try {
       await migrateDatabase(directConnection, migrationsFolder, closed.signal);
       database.open();
+      if (options.exclusive) await endAllLeases(database);
       return true;
     } catch (error) {
       if (isDomainError(error, "DATABASE_UNAVAILABLE")) return false;

@@ -1,0 +1,75 @@
+import { expect, it } from "vitest";
+import { joinLimiters, TokenBucket } from "../../src/download/rate-limit.ts";
+import { manualClock } from "./support/manual-clock.ts";
+
+const never = new AbortController().signal;
+
+it("lets bytes pass at the rate, after a short burst", async () => {
+  const clock = manualClock();
+  const bucket = new TokenBucket(1000, clock);
+  let passed = 0;
+  const pump = async () => {
+    for (;;) {
+      await bucket.take(50, never);
+      passed += 50;
+      if (passed > 100_000) return;
+    }
+  };
+  void pump();
+  await clock.pass(0);
+  expect(passed).toBe(250);
+  await clock.pass(10_000);
+  expect(passed).toBeGreaterThanOrEqual(10_200);
+  expect(passed).toBeLessThanOrEqual(10_300);
+});
+
+it("does not save up what was not used", async () => {
+  const clock = manualClock();
+  const bucket = new TokenBucket(1000, clock);
+  await clock.pass(60_000);
+  let second = false;
+  await bucket.take(250, never);
+  void bucket.take(1000, never).then(() => {
+    second = true;
+  });
+  await clock.pass(900);
+  expect(second).toBe(false);
+  await clock.pass(200);
+  expect(second).toBe(true);
+});
+
+it("serves callers in their order", async () => {
+  const clock = manualClock();
+  const bucket = new TokenBucket(1000, clock);
+  const order: string[] = [];
+  for (const name of ["a", "b", "c"]) void bucket.take(500, never).then(() => order.push(name));
+  await clock.pass(600);
+  expect(order).toEqual(["a"]);
+  await clock.pass(2000);
+  expect(order).toEqual(["a", "b", "c"]);
+});
+
+it("lets go of a caller that gave up", async () => {
+  const clock = manualClock();
+  const bucket = new TokenBucket(10, clock);
+  const stop = new AbortController();
+  const taking = expect(bucket.take(1000, stop.signal)).rejects.toThrow("enough");
+  stop.abort(new Error("enough"));
+  await taking;
+});
+
+it("obeys several limits at once", async () => {
+  const clock = manualClock();
+  const limiter = joinLimiters(new TokenBucket(1000, clock), undefined, new TokenBucket(100, clock));
+  let passed = 0;
+  const pump = async () => {
+    while (passed < 10_000) {
+      await limiter.take(10, never);
+      passed += 10;
+    }
+  };
+  void pump();
+  await clock.pass(10_000);
+  expect(passed).toBeGreaterThanOrEqual(990);
+  expect(passed).toBeLessThanOrEqual(1040);
+});
