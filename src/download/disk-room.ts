@@ -2,10 +2,12 @@ import { DomainError } from "../domain/errors.ts";
 import type { BlobStore, Space } from "../domain/ports/blob-store.ts";
 import { humanBytes } from "../lib/bytes.ts";
 import { Semaphore } from "../lib/semaphore.ts";
+import type { RateLimiter } from "./rate-limit.ts";
 
 const MiB = 1024 * 1024;
 const LEAST_HEADROOM = 64 * MiB;
 const MOST_HEADROOM = 1024 * MiB;
+const STEP = 16 * MiB;
 
 /** What stays free by default: a hundredth of the disk, but at least 64 MiB and at most 1 GiB. */
 function defaultHeadroom({ capacityBytes = 0 }: Space): number {
@@ -46,6 +48,19 @@ export class DiskRoom {
   spend(downloadId: string, bytes: number): void {
     const left = this.#reserved.get(downloadId);
     if (left !== undefined) this.#reserved.set(downloadId, Math.max(0, left - bytes));
+  }
+
+  /** Reserves room step by step for the bytes of a file whose size nobody knows: an endless one must not fill the disk. */
+  stepwise(downloadId: string): RateLimiter {
+    let left = 0;
+    return {
+      take: async (bytes) => {
+        left -= bytes;
+        if (left >= 0) return;
+        left += Math.max(STEP, bytes);
+        await this.reserve(downloadId, (this.#reserved.get(downloadId) ?? 0) + Math.max(STEP, bytes));
+      },
+    };
   }
 
   /** A download needs nothing more. */

@@ -74,10 +74,11 @@ async function adopt({ store, jobs, ...tools }: JobTools, job: Job, digest: Dige
   }
 }
 
-async function transferGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
-  const { transfer, store, jobs } = tools;
+async function transferGroup(tools: JobTools, job: Job, group: FileGroup, rate: RateLimiter): Promise<Content> {
+  const { transfer, store, jobs, room } = tools;
   const { lease, signal } = job;
   const observer = observe(tools, job, group);
+  const limiter = group.file.size === undefined ? joinLimiters(rate, room.stepwise(lease.downloadId)) : rate;
   const { digest, size, path, forget } = await transfer.transferFile({
     lease,
     file: group.file,

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Progress } from "../../src/domain/download.ts";
@@ -34,6 +35,11 @@ function serve(body: Uint8Array, behavior: Behavior = {}): { url: string; path: 
 
 function getsOf(path: string): number {
   return origin.requestsOf(path).filter(({ method }) => method === "GET").length;
+}
+
+function* repeated(start: number, end: number): Iterable<Uint8Array> {
+  const chunk = new Uint8Array(MiB);
+  for (let at = start; at < end; at += chunk.length) yield chunk.subarray(0, end - at);
 }
 
 async function bytesOfVersion(modelId: string): Promise<Map<string, Buffer>> {
@@ -396,6 +402,24 @@ describe("a full disk", () => {
     expect(last).toMatchObject({ state: "FAILED", error: { reason: "DISK_FULL" } });
     expect(last.error?.message).toContain("2.0 MiB needed, 3.0 MiB free; 1.0 MiB must stay free");
     expect(getsOf(path)).toBe(0);
+    await service.stop(1000);
+  });
+
+  it("is not filled by a file whose size nobody says", async () => {
+    const { spoolDirectory } = cluster.store;
+    /** A disk of 20 MiB that holds the parts alone. */
+    const space = async () => {
+      const names = await readdir(spoolDirectory, { recursive: true });
+      const sizes = names.map(async (name) => (await stat(join(spoolDirectory, name))).size);
+      return { freeBytes: 20 * MiB - (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0) };
+    };
+    const service = await cluster.replica({ store: { ...cluster.store, space }, headroomBytes: MiB });
+    service.start();
+    const endless = { size: 2 ** 40, read: repeated };
+    const url = origin.serve("/endless", endless, { chunked: true, ranges: "ignore" });
+    const { last } = await download(service, await cluster.model({ url, path: "a" }));
+    expect(last).toMatchObject({ state: "FAILED", error: { reason: "DISK_FULL" } });
+    expect(last.completedBytes).toBeLessThan(40 * MiB);
     await service.stop(1000);
   });
 

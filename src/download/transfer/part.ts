@@ -1,10 +1,10 @@
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import type { Clock } from "../../lib/clock.ts";
-import { isMissing, systemCode } from "../../lib/system-error.ts";
 import type { HashDigests } from "./hash-messages.ts";
 import type { HashPool, HashStream } from "./hash-pool.ts";
 import { partError } from "./part-errors.ts";
-import { type PartName, removeIfEmpty } from "./part-names.ts";
+import { createFile, removePart } from "./part-files.ts";
+import type { PartName } from "./part-names.ts";
 import { type PartRecord, writeRecord } from "./part-record.ts";
 import { SLAB_BYTES, type Slab, type SlabPool } from "./slab-pool.ts";
 
@@ -138,14 +138,19 @@ export class Part {
     }
   }
 
-  /** Writes all that was taken in to the disk and records it. */
+  /** Brings all that was taken in to the disk, and records it there. */
   async sync(): Promise<void> {
-    await this.#flush();
-    await this.#syncing;
-    await this.#handle.datasync().catch((error) => this.#fail(error));
-    this.#throwFailure();
-    this.#synced = this.#written;
+    await this.#syncData();
     await this.#saveRecord();
+  }
+
+  /** Brings all that was taken in to the disk and closes the file, which is whole now. */
+  async seal(): Promise<void> {
+    await this.#syncData();
+    // The record need not outlive the machine: the file is about to become a blob.
+    this.#recordedSync = this.#synced;
+    await this.#saveRecord();
+    await this.#close();
   }
 
   /** Ends the hash over all that was taken in. */
@@ -189,6 +194,14 @@ export class Part {
     await Promise.all(this.#busy);
     this.#busy = [];
     this.#throwFailure();
+  }
+
+  async #syncData(): Promise<void> {
+    await this.#flush();
+    await this.#syncing;
+    await this.#handle.datasync().catch((error) => this.#fail(error));
+    this.#throwFailure();
+    this.#synced = this.#written;
   }
 
   async #submit(): Promise<void> {
@@ -281,32 +294,4 @@ export class Part {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-/** Makes the part's file, which must not exist, in a folder that another process may be taking away as empty. */
-async function createFile({ folder, dataPath }: PartName): Promise<FileHandle> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await makeFolder(folder);
-      return await open(dataPath, "wx+", 0o640);
-    } catch (error) {
-      if (!isMissing(error) || attempt === 3) throw partError(error);
-    }
-  }
-}
-
-/** Makes one folder unless it is there. The one that it lies in must exist: were it missing, the disk would not be the store's. */
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { mode: 0o750 });
-  } catch (error) {
-    if (systemCode(error) !== "EEXIST") throw error;
-  }
-}
-
-/** Takes a part away, with its record and its folder if nothing else is in it. */
-export async function removePart({ folder, dataPath, recordPath }: PartName): Promise<void> {
-  await rm(dataPath, { force: true });
-  await rm(recordPath, { force: true });
-  await removeIfEmpty(folder);
 }

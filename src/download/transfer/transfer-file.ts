@@ -7,7 +7,8 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Semaphore } from "../../lib/semaphore.ts";
 import { openPart, type PartSource } from "./open-part.ts";
 import { OriginChoice } from "./origin-choice.ts";
-import { type Part, removePart } from "./part.ts";
+import type { Part } from "./part.ts";
+import { removePart } from "./part-files.ts";
 import { canContinueFrom, isWhole, mismatch, receive, startOver } from "./receive.ts";
 import type { TransferRequest, TransferredFile } from "./transfer.ts";
 
@@ -48,8 +49,7 @@ export async function transferFile(tools: TransferTools, request: TransferReques
   const part = await openPart(tools, request);
   try {
     const digest = await fetchVerified(tools, part, request);
-    await part.sync();
-    await part.keep();
+    await part.seal();
     const { name } = part;
     return { digest, size: part.length, path: name.dataPath, forget: () => removePart(name) };
   } catch (error) {

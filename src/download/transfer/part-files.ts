@@ -1,0 +1,32 @@
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { isMissing, systemCode } from "../../lib/system-error.ts";
+import { partError } from "./part-errors.ts";
+import { type PartName, removeIfEmpty } from "./part-names.ts";
+
+/** Makes the part's file, which must not exist, in a folder that another process may be taking away as empty. */
+export async function createFile({ folder, dataPath }: PartName): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await makeFolder(folder);
+      return await open(dataPath, "wx+", 0o640);
+    } catch (error) {
+      if (!isMissing(error) || attempt === 3) throw partError(error);
+    }
+  }
+}
+
+/** Makes one folder unless it is there. The one that it lies in must exist: were it missing, the disk would not be the store's. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o750 });
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  }
+}
+
+/** Takes a part away, with its record and its folder if nothing else is in it. */
+export async function removePart({ folder, dataPath, recordPath }: PartName): Promise<void> {
+  await rm(dataPath, { force: true });
+  await rm(recordPath, { force: true });
+  await removeIfEmpty(folder);
+}
