@@ -40,7 +40,7 @@ export interface DownloadsOptions {
   readonly timing?: DownloadsTiming;
 }
 
-export interface DownloadsTiming {
+interface DownloadsTiming {
   readonly leaseMs?: number;
   readonly renewMs?: number;
   readonly pollMs?: number;

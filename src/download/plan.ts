@@ -13,7 +13,7 @@ export interface FileGroup {
 }
 
 /** A group whose bytes are in the store, referred to by the download. */
-export interface PresentGroup extends FileGroup {
+interface PresentGroup extends FileGroup {
   readonly digest: Digest;
   readonly size: number;
 }

@@ -11,6 +11,8 @@ const STOP_MS = 15_000;
 /** The service as a process of its own. */
 export interface DemoService {
   readonly url: string;
+  /** Resolves with how it ended, whenever that is. */
+  readonly ended: Promise<string>;
   /** Ends it in good order. May be called again. */
   stop(): Promise<void>;
 }
@@ -26,14 +28,14 @@ export async function startDemoService(data: string): Promise<DemoService> {
     }),
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const exited = once(child, "exit");
+  const ended = once(child, "exit").then(([code, signal]) => String(code ?? signal));
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
-    const [code] = await exited;
+    const how = await ended;
     clearTimeout(timer);
-    if (code !== 0) throw new Error(`the service ended with ${code ?? child.signalCode}`);
+    if (how !== "0") throw new Error(`the service ended with ${how}`);
   };
   const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
   let output = "";
@@ -43,10 +45,10 @@ export async function startDemoService(data: string): Promise<DemoService> {
     if (url === undefined) continue;
     clearTimeout(timer);
     child.stdout.resume();
-    return { url, stop };
+    return { url, ended, stop };
   }
   clearTimeout(timer);
-  throw new Error("the service did not start");
+  throw new Error(`the service did not start: it ended with ${await ended}`);
 }
 
 /** Runs a command of the command line on this terminal; throws unless it ends with 0. */
@@ -56,8 +58,13 @@ export async function runCommand(service: DemoService, args: readonly string[]):
     env: environment({ MODEL_MANAGER_SERVER: service.url }),
     stdio: ["ignore", "inherit", "inherit"],
   });
-  const [code] = await once(child, "exit");
-  if (code !== 0) throw new Error(`model-manager ${args[0]} ended with ${code ?? child.signalCode}`);
+  const how = await Promise.race([
+    once(child, "exit").then(([code, signal]) => String(code ?? signal)),
+    service.ended.then((end) => `nothing, for the service ended with ${end}`),
+  ]);
+  if (how === "0") return;
+  child.kill();
+  throw new Error(`model-manager ${args[0]} ended with ${how}`);
 }
 
 /** This process's environment without what would configure the service otherwise. */

@@ -1,13 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { create, type DescMethod, fromJsonString, type MessageInitShape, toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
+import { BUF } from "../buf.ts";
 import { type HeadersInit, streamResponse, unaryResponse } from "./call-result.ts";
-
-const BUF = resolve(import.meta.dirname, "../../../node_modules/.bin/buf");
 
 /** Connect's transport port over the `buf curl` command, which learns the schema by reflection. */
 export function createBufCurlTransport(url: string, protocol: "grpc" | "grpcweb" | "connect"): Transport {
