@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import type { DownloadProgress } from "../../gen/modelmanager/v1/download_pb.ts";
 import { type Model, ModelSchema, ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
 import type { ModelManagerClient } from "../client/connect.ts";
+import { formatModelRef } from "../domain/model-ref.ts";
 import { humanBytes } from "../lib/bytes.ts";
 import { humanDuration } from "../lib/duration.ts";
 import { CliError } from "./cli-error.ts";
@@ -74,7 +75,7 @@ async function pull(sourceText: string, options: PullOptions): Promise<void> {
     if (!options.json && !options.quiet) tell(`pulling ${model.id} from ${formatSource(model.source)}`);
     const startedAt = Date.now();
     const last = await watchOnTerminal(client, (signal) => client.models.downloadModel(request, { signal }), options);
-    if (options.quiet && !options.json) print(`${model.id}@${last.version}`);
+    if (options.quiet && !options.json) print(formatModelRef({ modelId: model.id, version: last.version }));
     else if (!options.json) print(formatDone(model.id, last, Date.now() - startedAt));
   });
 }
@@ -109,7 +110,7 @@ function formatDone(
 ): string {
   const reused = reusedBytes > 0n ? `, ${humanBytes(reusedBytes)} of it were here already` : "";
   const size = `${humanBytes(totalBytes ?? 0n)} in ${counted(totalFiles ?? 0, "file")}`;
-  return `${id}@${version} is ready: ${size}, verified, in ${humanDuration(ms)}${reused}\n  see it: model-manager show ${id}`;
+  return `${formatModelRef({ modelId: id, version })} is ready: ${size}, verified, in ${humanDuration(ms)}${reused}\n  see it: model-manager show ${id}`;
 }
 
 /** For an option that can be given several times. */

@@ -1,6 +1,7 @@
 import { type Download, DownloadStateSchema } from "../../../gen/modelmanager/v1/download_pb.ts";
 import { ErrorReasonSchema } from "../../../gen/modelmanager/v1/error_reason_pb.ts";
 import type { Failure } from "../../../gen/modelmanager/v1/failure_pb.ts";
+import { formatModelRef } from "../../domain/model-ref.ts";
 import { formatAmounts } from "./progress.ts";
 import { type Column, formatTable } from "./table.ts";
 import { ago, enumName } from "./values.ts";
@@ -25,5 +26,5 @@ function formatFailure(failure: Failure | undefined): string {
 }
 
 function modelAndVersion({ modelId, version }: Download): string {
-  return version === undefined ? modelId : `${modelId}@${version}`;
+  return formatModelRef({ modelId, version });
 }

@@ -4,6 +4,7 @@ import {
   AssignmentTargetSchema,
 } from "../../../gen/modelmanager/v1/assignment_pb.ts";
 import { type Worker, WorkerStatusSchema } from "../../../gen/modelmanager/v1/worker_pb.ts";
+import { formatModelRef } from "../../domain/model-ref.ts";
 import { humanBytes } from "../../lib/bytes.ts";
 import { formatAmounts } from "./progress.ts";
 import { type Column, formatDetails, formatTable, printable } from "./table.ts";
@@ -43,7 +44,7 @@ export function formatWorker(worker: Worker, assignments: readonly Assignment[],
 }
 
 const ASSIGNMENT_COLUMNS: readonly Column<Assignment>[] = [
-  { heading: "MODEL", text: ({ modelId, version }) => `${modelId}@${version}` },
+  { heading: "MODEL", text: ({ modelId, version }) => formatModelRef({ modelId, version }) },
   { heading: "WANTED", text: (assignment) => enumName(AssignmentTargetSchema, assignment.target) },
   { heading: "STATE", text: (assignment) => enumName(AssignmentStateSchema, assignment.state) },
   { heading: "DONE", align: "right", text: (one) => (one.totalBytes === undefined ? "" : formatAmounts(one)) },
