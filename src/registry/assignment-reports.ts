@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import { ASSIGNMENT_TRANSITIONS, type AssignmentReport, type AssignmentState } from "../domain/assignment.ts";
 import { mayBecome } from "../domain/transitions.ts";
 import { type AssignmentRow, toAssignment } from "./assignment-rows.ts";
@@ -50,8 +50,24 @@ export async function applyReports(
     if (isDeepStrictEqual(observed, former)) continue;
     updates.push({ ...observed, visible: !isDeepStrictEqual(visibleOf(observed), visibleOf(former)) });
   }
+  await lockInOrder(tx, [...updates.map(({ id }) => id), ...gone]);
   await writeUpdates(tx, changes, updates);
   await deleteGone(tx, changes, gone);
+}
+
+/** Locks what will be written in the order of its ids, as all others do who lock several assignments. */
+async function lockInOrder(tx: Transaction, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await tx
+    .select({ id: assignments.id })
+    .from(assignments)
+    .where(isOneOf(ids))
+    .orderBy(asc(assignments.id))
+    .for("update");
+}
+
+function isOneOf(ids: readonly string[]): SQL {
+  return sql`${assignments.id} = any(${textArray(ids)}::uuid[])`;
 }
 
 function observedOf(row: AssignmentRow): Observed {
@@ -131,7 +147,7 @@ async function deleteGone(tx: Transaction, changes: Changes, ids: readonly strin
   if (ids.length === 0) return;
   const deleted = await tx
     .delete(assignments)
-    .where(and(sql`${assignments.id} = any(${textArray(ids)}::uuid[])`, eq(assignments.state, "REMOVING")))
+    .where(and(isOneOf(ids), eq(assignments.state, "REMOVING")))
     .returning();
   for (const row of deleted) changes.add("DELETED", "assignment", toAssignment(row));
 }

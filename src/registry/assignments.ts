@@ -8,7 +8,7 @@ import { assertTransition } from "../domain/transitions.ts";
 import { type AssignmentRow, toAssignment } from "./assignment-rows.ts";
 import type { Database, Transaction } from "./database.ts";
 import type { Changes } from "./events.ts";
-import { lockModel } from "./model-rows.ts";
+import { isModel, lockModel } from "./model-rows.ts";
 import { clock } from "./rows.ts";
 import { assignments, workers } from "./schema/workers.ts";
 import { findVersion } from "./version-rows.ts";
@@ -114,9 +114,10 @@ function isSelected(selector: AssignmentSelector): SQL | undefined {
   if ("assignmentId" in selector) {
     return isUuid(selector.assignmentId) ? eq(assignments.id, selector.assignmentId) : sql`false`;
   }
+  // By exact ids, which have an index.
   return and(
-    eq(sql`lower(${assignments.workerId})`, selector.workerId.toLowerCase()),
-    eq(sql`lower(${assignments.modelId})`, selector.modelId.toLowerCase()),
+    sql`${assignments.workerId} = (select id from workers where ${isWorker(selector.workerId)})`,
+    sql`${assignments.modelId} = (select id from models where ${isModel(selector.modelId)})`,
   );
 }
 

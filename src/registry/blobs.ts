@@ -9,7 +9,21 @@ import { textArray } from "./rows.ts";
 import { blobs } from "./schema/blobs.ts";
 import { downloads } from "./schema/downloads.ts";
 
-/** See `DownloadJobs.reuse`. The lock on the blobs' rows keeps a collector away until the references are there. */
+/**
+ * The sizes of those of some blobs that are in the store. Holds their rows for the rest of the transaction against
+ * whoever takes blobs away, and against nobody else: bytes that are placed once more stay there all the while.
+ */
+async function holdReady(tx: Transaction, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>> {
+  const ready = await tx
+    .select({ digest: blobs.digest, size: blobs.size })
+    .from(blobs)
+    .where(and(sql`${blobs.digest} = any(${textArray(digests)})`, eq(blobs.state, "READY")))
+    .orderBy(asc(blobs.digest))
+    .for("key share");
+  return new Map(ready.map(({ digest, size }) => [digest, size]));
+}
+
+/** See `DownloadJobs.reuse`. */
 export async function reuse(
   database: Database,
   lease: Lease,
@@ -17,18 +31,9 @@ export async function reuse(
 ): Promise<ReadonlyMap<Digest, number>> {
   return await database.transact(async (tx) => {
     await lockHeld(tx, lease);
-    const found = await tx
-      .select({ digest: blobs.digest, size: blobs.size })
-      .from(blobs)
-      .where(and(sql`${blobs.digest} = any(${textArray(digests)})`, eq(blobs.state, "READY")))
-      .orderBy(asc(blobs.digest))
-      .for("share");
-    await refer(
-      tx,
-      lease,
-      found.map(({ digest }) => digest),
-    );
-    return new Map(found.map(({ digest, size }) => [digest, size]));
+    const found = await holdReady(tx, digests);
+    await refer(tx, lease, [...found.keys()]);
+    return found;
   });
 }
 
@@ -68,14 +73,7 @@ export async function admit(
 
 /** BLOB_NOT_FOUND unless the store has the blob of every file, in its size; holds their rows for the rest of the transaction. */
 export async function assertInStore(tx: Transaction, files: readonly VersionFile[]): Promise<void> {
-  const digests = [...new Set(files.map(({ digest }) => digest))];
-  const ready = await tx
-    .select({ digest: blobs.digest, size: blobs.size })
-    .from(blobs)
-    .where(and(sql`${blobs.digest} = any(${textArray(digests)})`, eq(blobs.state, "READY")))
-    .orderBy(asc(blobs.digest))
-    .for("share");
-  const sizes = new Map(ready.map(({ digest, size }) => [digest, size]));
+  const sizes = await holdReady(tx, [...new Set(files.map(({ digest }) => digest))]);
   for (const { path, digest, size } of files) {
     if (sizes.get(digest) !== size) {
       throw new DomainError("BLOB_NOT_FOUND", `the store does not have the bytes of the file '${path}'`, {

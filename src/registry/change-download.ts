@@ -27,12 +27,13 @@ export async function changeDownload(
 ): Promise<Download> {
   const { state = download.state, resolvedRevision = download.resolvedRevision } = columns;
   const moves = state !== download.state;
+  const visible = moves || resolvedRevision !== download.resolvedRevision;
   if (moves) assertTransition(DOWNLOAD_TRANSITIONS, `download '${download.id}'`, download.state, state);
   const [changed = download] = await tx
     .update(downloads)
     .set({
       ...columns,
-      ...(moves ? { updateTime: clock } : {}),
+      ...(visible ? { updateTime: clock } : {}),
       ...(moves && isTerminal(state) ? { endTime: clock } : {}),
     })
     .where(eq(downloads.id, download.id))
@@ -42,7 +43,7 @@ export async function changeDownload(
     .from(downloadProgress)
     .where(eq(downloadProgress.downloadId, download.id));
   const result = toDownload(changed, kept?.counters);
-  if (moves || resolvedRevision !== download.resolvedRevision) changes.add("UPDATED", "download", result);
+  if (visible) changes.add("UPDATED", "download", result);
   return result;
 }
 

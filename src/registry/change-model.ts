@@ -1,4 +1,4 @@
-import { eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { MODEL_TRANSITIONS, type Model, type ModelStatus } from "../domain/model.ts";
 import { assertTransition } from "../domain/transitions.ts";
 import type { Transaction } from "./database.ts";
@@ -47,7 +47,7 @@ export async function statusOf(
   const [download] = await tx
     .select({ one: sql`1` })
     .from(downloads)
-    .where(sql`${downloads.modelId} = ${modelId} and ${isLive}`)
+    .where(and(eq(downloads.modelId, modelId), isLive))
     .limit(1);
   return download === undefined ? otherwise : "DOWNLOADING";
 }

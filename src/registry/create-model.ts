@@ -4,7 +4,7 @@ import { DomainError, invalidField } from "../domain/errors.ts";
 import type { Model, NewModel } from "../domain/model.ts";
 import { canonicalJson } from "../lib/canonical-json.ts";
 import type { Database, Transaction } from "./database.ts";
-import { lockModel, readModel } from "./model-rows.ts";
+import { isModel, lockModel, readModel } from "./model-rows.ts";
 import { createRequests, models } from "./schema/models.ts";
 
 /** Carries the answer out of a transaction that is undone on purpose. */
@@ -48,7 +48,7 @@ async function insertModel(tx: Transaction, model: NewModel): Promise<Model> {
     .onConflictDoNothing()
     .returning({ id: models.id });
   if (inserted.length > 0) return await readModel(tx, model.id);
-  const { id } = await readModel(tx, model.id).catch(() => model);
+  const [{ id } = model] = await tx.select({ id: models.id }).from(models).where(isModel(model.id));
   throw new DomainError("MODEL_EXISTS", `there is a model '${id}' already`, { metadata: { model_id: id } });
 }
 

@@ -3,12 +3,14 @@ import { sql } from "drizzle-orm";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 import type { Logger } from "../domain/logger.ts";
+import { Semaphore } from "../lib/semaphore.ts";
+import { toDriverTarget } from "./connection-url.ts";
 import { databaseUnavailable, isRetriable, translateDatabaseError } from "./database-errors.ts";
 import { Changes } from "./events.ts";
 import { EVENTS_CHANNEL, Notifier } from "./notifier.ts";
 import { preparingTransactions } from "./prepared-client.ts";
 
-/** Where a database is: a `postgres://` URL, or the parts of one; `path` is a unix socket. */
+/** Where a database is: a `postgres://` URL in any of libpq's forms, or the parts of one; `path` is a unix socket. */
 export type ConnectionTarget =
   | string
   | {
@@ -21,10 +23,7 @@ export type ConnectionTarget =
     };
 
 /** What runs queries: the pool, or a transaction on one of its connections. */
-export type Executor = Pick<
-  PostgresJsDatabase,
-  "select" | "selectDistinct" | "insert" | "update" | "delete" | "execute" | "with" | "$with"
->;
+export type Executor = Pick<PostgresJsDatabase, "select" | "$count">;
 
 /** A running transaction. */
 export type Transaction = Parameters<Parameters<PostgresJsDatabase["transaction"]>[0]>[0];
@@ -48,7 +47,9 @@ export function connect(target: ConnectionTarget, options: postgres.Options<Reco
     onnotice: () => {},
     ...options,
   };
-  return typeof target === "string" ? postgres(target, all) : postgres({ ...target, ...all });
+  if (typeof target !== "string") return postgres({ ...target, ...all });
+  const { url, ...parts } = toDriverTarget(target);
+  return postgres(url, { ...all, ...parts });
 }
 
 const ATTEMPTS = 5;
@@ -61,6 +62,8 @@ export class Database {
   readonly #client: postgres.Sql;
   readonly #notifier: Notifier;
   readonly #deadlineMs: number;
+  /** Keeps half of the connections free of transactions that wait for other things than the database. */
+  readonly #unbounded: Semaphore;
   #opened = false;
   /** For building queries, which run inside of {@link Database.read}. */
   readonly queries: PostgresJsDatabase;
@@ -79,6 +82,7 @@ export class Database {
     this.queries = drizzle(this.#client);
     this.#writes = drizzle(preparingTransactions(this.#client));
     this.#deadlineMs = statementTimeoutMs + 1000;
+    this.#unbounded = new Semaphore(Math.max(1, Math.floor(maxConnections / 2)));
     this.#notifier = new Notifier(
       () => this.read((db) => db.execute(sql`select pg_notify(${EVENTS_CHANNEL}, '')`)),
       log,
@@ -103,7 +107,8 @@ export class Database {
 
   /**
    * Runs a transaction and writes the events of its changes as its last act. It is run again, from its start, if it and
-   * another one got in each other's way. With `unbounded` it may wait for things outside of the database as long as it likes.
+   * another one got in each other's way. With `unbounded` it may wait for things outside of the database as long as it
+   * likes, once it is its turn: half of the connections are kept for others.
    */
   async transact<T>(
     work: (tx: Transaction, changes: Changes) => Promise<T>,
@@ -127,7 +132,13 @@ export class Database {
         }
       }
     };
-    return await this.#bounded(run, options);
+    if (!options.unbounded) return await this.#bounded(run);
+    const release = await this.#unbounded.acquire();
+    try {
+      return await this.#bounded(run, options);
+    } finally {
+      release();
+    }
   }
 
   /** Ends all connections, within five seconds. */

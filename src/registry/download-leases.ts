@@ -1,10 +1,11 @@
-import { and, asc, desc, eq, isNotNull, isNull, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNotNull, isNull, lte, ne, or, sql } from "drizzle-orm";
 import { DOWNLOAD_TRANSITIONS, type DownloadState, type Progress } from "../domain/download.ts";
+import { isDomainError } from "../domain/errors.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { ClaimedDownload, Lease } from "../domain/ports/download-jobs.ts";
 import type { Source } from "../domain/source.ts";
 import { assertTransition } from "../domain/transitions.ts";
-import { changeDownload, endDownload } from "./change-download.ts";
+import { changeDownload, type DownloadColumns, endDownload } from "./change-download.ts";
 import { settleModel } from "./change-model.ts";
 import type { Database } from "./database.ts";
 import { countersOf, downloadFields, isLive, lockHeld, lockHeldWithModel, toDownload } from "./download-rows.ts";
@@ -103,11 +104,12 @@ function withCredential(source: Source, credential: string): Source {
 }
 
 async function giveUp(database: Database, lease: Lease): Promise<void> {
-  await database.transact(async (tx, changes) => {
-    const { model, download } = await lockHeldWithModel(tx, lease);
-    await endDownload(tx, changes, download, { state: "FAILED", error: GIVEN_UP });
-    await settleModel(tx, changes, model, "FAILED");
-  });
+  try {
+    await endAsFailed(database, lease, { error: GIVEN_UP });
+  } catch (error) {
+    // Another process was faster: no reason to lose what was claimed beside it.
+    if (!isDomainError(error, "LEASE_STALE")) throw error;
+  }
 }
 
 /** See `DownloadJobs.renew`. */
@@ -117,14 +119,21 @@ export async function renew(
   leaseMs: number,
 ): Promise<ReadonlySet<string>> {
   if (leases.length === 0) return new Set();
-  const renewed = await database.transact((tx) =>
-    tx
+  const renewed = await database.transact((tx) => {
+    const told = recordset(leases, "told", '"downloadId" uuid, epoch bigint');
+    // Locked in the order of their ids, as the deletion of a model does it.
+    const held = tx
+      .select({ id: downloads.id })
+      .from(downloads)
+      .where(and(sql`(${downloads.id}, ${downloads.epoch}) in (select "downloadId", epoch from ${told})`, isLive))
+      .orderBy(asc(downloads.id))
+      .for("update");
+    return tx
       .update(downloads)
       .set({ leaseExpireTime: leaseEnd(leaseMs) })
-      .from(recordset(leases, "held", '"downloadId" uuid, epoch bigint'))
-      .where(and(sql`${downloads.id} = held."downloadId" and ${downloads.epoch} = held.epoch`, isLive))
-      .returning({ id: downloads.id }),
-  );
+      .where(inArray(downloads.id, held))
+      .returning({ id: downloads.id });
+  });
   return new Set(renewed.map(({ id }) => id));
 }
 
@@ -162,9 +171,17 @@ export async function release(database: Database, lease: Lease, progress: Progre
 
 /** See `DownloadJobs.fail`. */
 export async function fail(database: Database, lease: Lease, failure: Failure, progress: Progress): Promise<void> {
+  await endAsFailed(database, lease, { error: failure, counters: countersOf(progress) });
+}
+
+async function endAsFailed(
+  database: Database,
+  lease: Lease,
+  facts: Pick<DownloadColumns, "error" | "counters">,
+): Promise<void> {
   await database.transact(async (tx, changes) => {
     const { model, download } = await lockHeldWithModel(tx, lease);
-    await endDownload(tx, changes, download, { state: "FAILED", error: failure, counters: countersOf(progress) });
+    await endDownload(tx, changes, download, { ...facts, state: "FAILED" });
     await settleModel(tx, changes, model, "FAILED");
   });
 }

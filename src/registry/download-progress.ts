@@ -26,6 +26,8 @@ export async function saveProgress(
       from ${recordset(rows, "told", "id uuid, epoch bigint, counters jsonb, files jsonb")}
       join downloads on downloads.id = told.id and downloads.epoch = told.epoch and ${isLive}
       order by downloads.id
+      -- One that is just being ended or given back is waited for, and passed over then.
+      for key share of downloads
       on conflict (download_id) do update set counters = excluded.counters, files = excluded.files`),
   );
 }

@@ -1,21 +1,18 @@
-import { and, eq, getTableColumns, type InferSelectModel, inArray, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, type InferSelectModel, sql } from "drizzle-orm";
 import { validate as isUuid } from "uuid";
-import { DOWNLOAD_STATES, type Download, type FileProgress, isTerminal, type Progress } from "../domain/download.ts";
+import { type Download, type FileProgress, isTerminal, type Progress } from "../domain/download.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
 import type { Executor, Transaction } from "./database.ts";
 import type { ModelRow } from "./model-rows.ts";
-import { type Counters, downloads } from "./schema/downloads.ts";
+import { type Counters, downloads, LIVE_STATES } from "./schema/downloads.ts";
 import { models } from "./schema/models.ts";
 
 /** A download's own row, without the progress that is kept beside it. */
 export type DownloadRow = InferSelectModel<typeof downloads>;
 
 /** The condition that a download has not ended. */
-export const isLive = inArray(
-  downloads.state,
-  DOWNLOAD_STATES.filter((state) => !isTerminal(state)),
-);
+export const isLive = sql`${downloads.state} in ${LIVE_STATES}`;
 
 /** All that a download is made of. */
 export const downloadFields = {

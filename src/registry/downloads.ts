@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { and, count, eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
 import { type Download, type DownloadQuery, isTerminal } from "../domain/download.ts";
 import { DomainError } from "../domain/errors.ts";
@@ -111,10 +111,7 @@ async function list(database: Database, request: ListRequest): Promise<Page<Down
     rows: (executor, { after, order, limit }) =>
       executor.select(downloadFields).from(downloads).where(and(matches, after)).orderBy(order).limit(limit),
     keyOf: (row) => [row.createTime, row.id],
-    count: async (executor) => {
-      const [row] = await executor.select({ totalSize: count() }).from(downloads).where(matches);
-      return { totalSize: row?.totalSize ?? 0 };
-    },
+    count: async (executor) => ({ totalSize: await executor.$count(downloads, matches) }),
   });
   return { ...page, items: page.items.map((row) => toDownload(row, row.kept)) };
 }

@@ -3,7 +3,7 @@ import type { Assignment } from "../domain/assignment.ts";
 import type { Download } from "../domain/download.ts";
 import type { Alias, Model, Version } from "../domain/model.ts";
 import type { Worker } from "../domain/worker.ts";
-import type { Executor } from "./database.ts";
+import type { Executor, Transaction } from "./database.ts";
 import { type EventKind, type EventNoun, eventCounter } from "./schema/events.ts";
 
 interface Resources {
@@ -39,7 +39,7 @@ export class Changes {
    * Writes the changes as events. It must be the transaction's last statement: the counter's row stays locked until the
    * commit, so that whoever takes the next number also commits later.
    */
-  async write(tx: Executor): Promise<void> {
+  async write(tx: Transaction): Promise<void> {
     const count = this.#changes.length;
     if (count === 0) return;
     await tx.execute(sql`

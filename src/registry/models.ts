@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { and, count, eq, getTableColumns, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
 import type { Model, ModelChanges, Version } from "../domain/model.ts";
 import type { ModelRef } from "../domain/model-ref.ts";
@@ -115,10 +115,7 @@ async function listModels(database: Database, request: ListRequest & { order: Mo
       if (field === "id") return [row.id];
       return [field === "create_time" ? row.createTime : row.updateTime, row.id];
     },
-    count: async (executor) => {
-      const [row] = await executor.select({ totalSize: count() }).from(models).where(matches);
-      return { totalSize: row?.totalSize ?? 0 };
-    },
+    count: async (executor) => ({ totalSize: await executor.$count(models, matches) }),
   });
   return { ...page, items: page.items.map(toModel) };
 }

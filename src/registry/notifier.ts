@@ -23,9 +23,7 @@ export class Notifier {
   notify(): void {
     this.#wanted = true;
     if (this.#closed) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Resolves when nothing more will be sent. */
@@ -43,5 +41,7 @@ export class Notifier {
         this.#log.debug("a notice of new events was not sent", { error });
       }
     }
+    // In the same turn as the last look, so that nobody's wish falls in between.
+    this.#running = undefined;
   }
 }

@@ -53,6 +53,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const { log, workerLeaseMs, directConnection = options.connection, migrationsFolder } = options;
   const database = new Database(options);
   const closed = new AbortController();
+  let warned = false;
 
   /** Answers whether the schema is there now. */
   async function prepare(): Promise<boolean> {
@@ -62,13 +63,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       if (options.exclusive) await endAllLeases(database);
       return true;
     } catch (error) {
-      if (isDomainError(error, "DATABASE_UNAVAILABLE")) return false;
-      throw error;
+      if (!isDomainError(error, "DATABASE_UNAVAILABLE")) throw error;
+      log[warned ? "debug" : "warn"]("the database is away: waiting for it", { error });
+      warned = true;
+      return false;
     }
   }
 
   async function prepareLater(): Promise<void> {
-    log.warn("the database is away: waiting for it");
     do await sleep(MIGRATION_RETRY_MS, undefined, { signal: closed.signal });
     while (!(await prepare()));
     log.info("the database is there");

@@ -88,8 +88,15 @@ export class Sweeper {
 }
 
 async function prolongLeases(tx: Transaction, pauseMs: number): Promise<void> {
-  const prolonged = sql`${workerPresence.leaseExpireTime} + ${pauseMs}::double precision * interval '1 millisecond'`;
-  await tx.update(workerPresence).set({ leaseExpireTime: prolonged }).where(eq(workerPresence.expired, false));
+  // Locked in the order of their ids, as heartbeats do it.
+  await tx.execute(sql`
+    with held as (
+      select worker_id from worker_presence where not expired order by worker_id for update
+    )
+    update worker_presence presence
+    set lease_expire_time = lease_expire_time + ${pauseMs}::double precision * interval '1 millisecond'
+    from held
+    where presence.worker_id = held.worker_id`);
 }
 
 async function expireLeases(tx: Transaction, changes: Changes): Promise<readonly string[]> {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { and, count, eq, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
 import type { Version, VersionChanges } from "../domain/model.ts";
 import type { Page, PageRequest } from "../domain/page.ts";
@@ -23,10 +23,7 @@ export async function listVersions(database: Database, modelId: string, request:
     rows: (executor, { after, order, limit }) =>
       executor.select().from(versions).where(and(ofModel, after)).orderBy(order).limit(limit),
     keyOf: (row) => [row.version],
-    count: async (executor) => {
-      const [row] = await executor.select({ totalSize: count() }).from(versions).where(ofModel);
-      return { totalSize: row?.totalSize ?? 0 };
-    },
+    count: async (executor) => ({ totalSize: await executor.$count(versions, ofModel) }),
   });
   return { ...page, items: page.items.map((row) => toVersion(row)) };
 }

@@ -1,4 +1,4 @@
-import { eq, getTableColumns, type InferSelectModel, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, type InferSelectModel, ne, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
 import type { Worker, WorkerStatus } from "../domain/worker.ts";
 import type { Executor, Transaction } from "./database.ts";
@@ -86,12 +86,19 @@ export async function lockPresence(tx: Transaction, workerId: string): Promise<{
   return row;
 }
 
-/** Writes the status of some workers whose presence is locked, and raises their etags; answers them as they are then. */
+/**
+ * Writes the status of some workers whose presence is locked, and raises their etags. Answers those that had another one,
+ * as they are then.
+ */
 export async function setStatus(tx: Transaction, ids: readonly string[], status: WorkerStatus): Promise<Worker[]> {
   if (ids.length === 0) return [];
-  await tx
+  const changed = await tx
     .update(workers)
     .set({ status, revision: sql`${workers.revision} + 1`, updateTime: clock })
-    .where(sql`${workers.id} = any(${textArray(ids)})`);
-  return await readWorkers(tx, ids);
+    .where(and(sql`${workers.id} = any(${textArray(ids)})`, ne(workers.status, status)))
+    .returning({ id: workers.id });
+  return await readWorkers(
+    tx,
+    changed.map(({ id }) => id),
+  );
 }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { and, asc, count, eq, sql } from "drizzle-orm";
+import { and, asc, eq, ne, sql } from "drizzle-orm";
 import { v7 as uuidv7 } from "uuid";
 import type { ListRequest, Page } from "../domain/page.ts";
 import type { Workers } from "../domain/ports/workers.ts";
@@ -118,11 +118,10 @@ async function list(database: Database, request: ListRequest): Promise<Page<Work
         .orderBy(order)
         .limit(limit),
     keyOf: (row) => [row.id],
-    count: async (executor) => {
-      const online = sql`count(*) filter (where ${workers.status} <> 'OFFLINE')`.mapWith(Number);
-      const [row] = await executor.select({ totalSize: count(), onlineCount: online }).from(workers).where(matches);
-      return row ?? { totalSize: 0, onlineCount: 0 };
-    },
+    count: async (executor) => ({
+      totalSize: await executor.$count(workers, matches),
+      onlineCount: await executor.$count(workers, and(matches, ne(workers.status, "OFFLINE"))),
+    }),
   });
   return { ...page, items: page.items.map(toWorker) };
 }

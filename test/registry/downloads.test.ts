@@ -13,6 +13,7 @@ import {
   sequenceOf,
   startAndClaim,
   type TestRegistry,
+  untilWaiting,
 } from "./open-registry.ts";
 
 let registry: TestRegistry;
@@ -194,6 +195,28 @@ describe("claim", () => {
     expect(await statusOf("poison")).toBe("FAILED");
   });
 
+  test("keeps what it took when another process is faster to give up what is beside it", async () => {
+    await cancelAll();
+    await registry.models.create(newModel("hopeless"), {});
+    await registry.models.create(newModel("hopeful"), {});
+    const { lease } = await startAndClaim(registry, "hopeless");
+    await registry.sql`update downloads set fruitless_claims = 19 where id = ${lease.downloadId}`;
+    await expire(lease.downloadId);
+    const [one, two] = [await registry.another(), await registry.another()];
+    const claims: ReturnType<typeof one.jobs.claim>[] = [];
+    await registry.sql.begin(async (tx) => {
+      await tx`select 1 from models where id = 'hopeless' for update`;
+      for (const [index, { jobs }] of [one, two].entries()) {
+        await registry.jobs.start(request("hopeful", { revision: `${index}` }));
+        claims.push(jobs.claim(`process ${index}`, 2, 60_000));
+        await untilWaiting(registry.sql, index + 1);
+      }
+    });
+    const taken = (await Promise.all(claims)).map((each) => each.map(({ download }) => download.revision));
+    expect(taken).toEqual([["0"], ["1"]]);
+    expect((await registry.jobs.get(lease.downloadId)).state).toBe("FAILED");
+  });
+
   test("counts what was given back as no loss", async () => {
     await cancelAll();
     await registry.models.create(newModel("restless"), {});
@@ -204,6 +227,27 @@ describe("claim", () => {
       await registry.jobs.release(claimed.lease, progress(claimed.lease.downloadId));
       await expect(registry.jobs.advance(claimed.lease, "RESOLVING")).rejects.toEqual(reason("LEASE_STALE"));
     }
+  });
+});
+
+describe("locks on several downloads", () => {
+  test("are taken in the order of ids", async () => {
+    await cancelAll();
+    await registry.models.create(newModel("ordered"), {});
+    const first = await startAndClaim(registry, "ordered", "1");
+    const second = await startAndClaim(registry, "ordered", "2");
+    // Its row lies behind the other's now.
+    await registry.jobs.advance(first.lease, "RESOLVING");
+    const leases = [second.lease, first.lease];
+    let renewed: Promise<ReadonlySet<string>> | undefined;
+    await registry.sql.begin(async (tx) => {
+      await tx`select 1 from downloads where id = ${first.lease.downloadId} for update`;
+      renewed = registry.jobs.renew(leases, 60_000);
+      await untilWaiting(registry.sql, 1);
+      const free = await tx`select 1 from downloads where id = ${second.lease.downloadId} for update skip locked`;
+      expect(free).toHaveLength(1);
+    });
+    expect(await renewed).toEqual(new Set(leases.map(({ downloadId }) => downloadId)));
   });
 });
 
@@ -243,6 +287,34 @@ describe("the life of a download", () => {
     expect(events.map(({ resource }) => resource.state)).toEqual(["RESOLVING", "TRANSFERRING", "QUEUED"]);
     const again = await registry.jobs.get(lease.downloadId);
     expect(again).toMatchObject({ state: "QUEUED", progress: { completedBytes: 2 ** 53 - 1, bytesPerSecond: 0 } });
+  });
+
+  test("has a later update time after each of its events", async () => {
+    await cancelAll();
+    await registry.models.create(newModel("timed"), {});
+    const { lease } = await startAndClaim(registry, "timed");
+    const before = await sequenceOf(registry.sql);
+    await registry.jobs.advance(lease, "RESOLVING");
+    await registry.sql`select pg_sleep(0.002)`;
+    await registry.jobs.advance(lease, "RESOLVING", { resolvedRevision: "abc" });
+    const events = await eventsAfter(registry.sql, before);
+    const times = events.map(({ resource }) => Date.parse(String(resource.updateTime)));
+    expect(times).toHaveLength(2);
+    expect(times[1]).toBeGreaterThan(times[0] ?? Number.NaN);
+  });
+
+  test("takes no more progress of an owner whose lease ends meanwhile", async () => {
+    await registry.models.create(newModel("overtaken"), {});
+    const { lease } = await startAndClaim(registry, "overtaken");
+    let saved: Promise<void> | undefined;
+    await registry.sql.begin(async (tx) => {
+      await tx`select 1 from downloads where id = ${lease.downloadId} for update`;
+      saved = registry.jobs.saveProgress([{ lease, progress: progress(lease.downloadId, { completedBytes: 5 }) }]);
+      await untilWaiting(registry.sql, 1);
+      await tx`update downloads set epoch = epoch + 1 where id = ${lease.downloadId}`;
+    });
+    await saved;
+    expect(await registry.sql`select 1 from download_progress where download_id = ${lease.downloadId}`).toHaveLength(0);
   });
 
   test("fails with its reason, and the model with it while it has no version", async () => {
@@ -341,6 +413,66 @@ describe("blobs", () => {
     await begun;
     expect((await registry.jobs.cancel(lease.downloadId)).state).toBe("CANCELLED");
     finish();
+    await admitted;
+  });
+});
+
+describe("while blobs are being placed", () => {
+  /** Admits blobs whose placing takes until `finish` is called; resolves when `count` of them are being placed. */
+  async function admitSlowly(lease: Lease, characters: string, count: number) {
+    const { promise: go, resolve: finish } = Promise.withResolvers<void>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    let placing = 0;
+    const admitted = [...characters].map((character) =>
+      registry.jobs.admit(lease, digest(character), 1, async () => {
+        placing += 1;
+        if (placing === count) begin();
+        await go;
+      }),
+    );
+    await Promise.race([begun, Promise.all(admitted)]);
+    return { finish, admitted: Promise.all(admitted) };
+  }
+
+  test("other calls have connections left", async () => {
+    await registry.models.create(newModel("crowded"), {});
+    const { lease } = await startAndClaim(registry, "crowded");
+    const { finish, admitted } = await admitSlowly(lease, "abcdefghijklmno", 5);
+    try {
+      const calls = Array.from({ length: 20 }, () => registry.models.get("crowded"));
+      expect(await Promise.all(calls)).toHaveLength(20);
+    } finally {
+      finish();
+    }
+    await admitted;
+    expect(await registry.jobs.reuse(lease, [digest("a"), digest("o")])).toEqual(
+      new Map([
+        [digest("a"), 1],
+        [digest("o"), 1],
+      ]),
+    );
+  });
+
+  test("once more, others who count on them need not wait", async () => {
+    await registry.models.create(newModel("hasty"), {});
+    const owner = await startAndClaim(registry, "hasty", "owner");
+    await registry.jobs.admit(owner.lease, digest("p"), 1, async () => {});
+    await advanceToVerifying(registry, owner.lease);
+    const late = await startAndClaim(registry, "hasty", "late");
+    const { finish, admitted } = await admitSlowly(late.lease, "p", 1);
+    try {
+      expect(await registry.jobs.reuse(owner.lease, [digest("p")])).toEqual(new Map([[digest("p"), 1]]));
+      const version = await registry.jobs.publish(owner.lease, {
+        resolvedRevision: "",
+        license: "",
+        metadata: {},
+        files: [{ path: "a", size: 1, digest: digest("p") }],
+        progress: progress(owner.lease.downloadId),
+      });
+      expect(version.version).toBe(1);
+    } finally {
+      finish();
+    }
     await admitted;
   });
 });

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
+import { expect } from "vitest";
 import type { Digest } from "../../src/domain/digest.ts";
 import type { Progress } from "../../src/domain/download.ts";
 import type { Logger } from "../../src/domain/logger.ts";
@@ -128,6 +129,13 @@ export async function eventsAfter(sql: postgres.Sql, sequence: number): Promise<
   const rows = await sql<EventRow[]>`
     select sequence::integer, kind, noun, resource from events where sequence > ${sequence} order by sequence`;
   return [...rows];
+}
+
+/** Resolves when so many statements of the database wait for a lock. */
+export async function untilWaiting(sql: postgres.Sql, count: number): Promise<void> {
+  const waiting = () => sql`
+    select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  await expect.poll(async () => (await waiting()).length, { interval: 10, timeout: 3000 }).toBe(count);
 }
 
 /** The sequence of the newest event. */

@@ -1,8 +1,10 @@
 import net from "node:net";
+import postgres from "postgres";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { MIGRATION_LOCK } from "../../src/registry/migrate.ts";
 import { createRegistry, type Registry } from "../../src/registry/registry.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
-import { byId, MIGRATIONS, newModel, quiet } from "./open-registry.ts";
+import { byId, MIGRATIONS, newModel, quiet, untilWaiting } from "./open-registry.ts";
 
 /** Stands between the registry and its database, and can break every connection or swallow every byte. */
 class Cable {
@@ -68,7 +70,7 @@ async function open(): Promise<Registry> {
     migrationsFolder: MIGRATIONS,
     log: quiet,
     workerLeaseMs: 30_000,
-    statementTimeoutMs: 1000,
+    statementTimeoutMs: 2000,
   });
   return registry;
 }
@@ -140,6 +142,23 @@ test("a registry that waits for its database can be closed", async () => {
   cable.break("cut");
   const opened = await open();
   await opened.close();
+  await expect(opened.ready).rejects.toThrow();
+});
+
+test("a registry that waits for another process's migration can be closed", async () => {
+  cable.break("cut");
+  const opened = await open();
+  const other = postgres({ ...database.connection, max: 2 });
+  try {
+    await other.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+      cable.mode = "on";
+      await untilWaiting(other, 1);
+      await opened.close();
+    });
+  } finally {
+    await other.end();
+  }
   await expect(opened.ready).rejects.toThrow();
 });
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Database } from "../../src/registry/database.ts";
 import { Sweeper } from "../../src/registry/sweeper.ts";
-import { eventsAfter, openRegistry, quiet, sequenceOf, type TestRegistry } from "./open-registry.ts";
+import { eventsAfter, openRegistry, quiet, sequenceOf, type TestRegistry, untilWaiting } from "./open-registry.ts";
 
 let registry: TestRegistry;
 let database: Database;
@@ -79,6 +79,22 @@ test("a pause of the sweeps prolongs every lease by it before any ends", async (
   expect((await registry.workers.get("patient")).status).toBe("ONLINE");
   await expireBy(1);
   expect(await sweeper.sweep()).toEqual(["patient"]);
+});
+
+test("leases are prolonged in the order of ids, as heartbeats lock them", async () => {
+  await register("b");
+  await register("a");
+  const sweeper = new Sweeper(database, quiet);
+  await sweeper.sweep();
+  await lastSweepWas(60_000);
+  let swept: Promise<readonly string[]> | undefined;
+  await registry.sql.begin(async (tx) => {
+    await tx`select 1 from worker_presence where worker_id = 'a' for update`;
+    swept = sweeper.sweep();
+    await untilWaiting(registry.sql, 1);
+    expect(await tx`select 1 from worker_presence where worker_id = 'b' for update skip locked`).toHaveLength(1);
+  });
+  expect(await swept).toEqual([]);
 });
 
 test("a pause that is none of ours prolongs nothing", async () => {

@@ -9,6 +9,7 @@ import {
   publishVersion,
   sequenceOf,
   type TestRegistry,
+  untilWaiting,
 } from "./open-registry.ts";
 
 let registry: TestRegistry;
@@ -165,7 +166,7 @@ describe("heartbeat", () => {
   });
 
   test("of many workers at once is written in few transactions", async () => {
-    const ids = Array.from({ length: 300 }, (_, index) => `many-${index}`);
+    const ids = Array.from({ length: 150 }, (_, index) => `many-${index}`);
     const workers = await Promise.all(ids.map((id) => join(id)));
     const transactions = async () => {
       const [row] =
@@ -176,6 +177,34 @@ describe("heartbeat", () => {
     expect(answers.map(({ id }) => id)).toEqual(ids);
     for (const [index, { status }] of answers.entries()) expect(status).toBe(index % 2 === 0 ? "ONLINE" : "BUSY");
     expect(await transactions()).toBeLessThan(5);
+  });
+
+  test("to two processes at once makes one event of one change", async () => {
+    const { sessionToken } = await join("doubled");
+    const other = await registry.another();
+    const before = await sequenceOf(registry.sql);
+    const beat = { workerId: "doubled", sessionToken, load: load(1), assignments: [] };
+    let beats: Promise<{ worker: Worker }[]> | undefined;
+    await registry.sql.begin(async (tx) => {
+      await tx`select 1 from worker_presence where worker_id = 'doubled' for update`;
+      beats = Promise.all([registry.workers.heartbeat(beat), other.workers.heartbeat(beat)]);
+      await untilWaiting(registry.sql, 2);
+    });
+    expect((await beats)?.map(({ worker }) => worker.status)).toEqual(["BUSY", "BUSY"]);
+    expect(await eventsAfter(registry.sql, before)).toHaveLength(1);
+  });
+
+  test("that cannot be written is found in few transactions", async () => {
+    const ids = Array.from({ length: 64 }, (_, index) => `flock-${index}`);
+    const flock = await Promise.all(ids.map((id) => join(id)));
+    const { id } = await assign("flock-40");
+    const results = await Promise.allSettled(
+      flock.map(({ beat }, index) => beat(index === 40 ? [report(id, { message: "a\0b" })] : [])),
+    );
+    expect(results.flatMap(({ status }, index) => (status === "rejected" ? [index] : []))).toEqual([40]);
+    const [row] = await registry.sql`
+      select count(distinct xmin::text)::integer as count from worker_presence where worker_id like 'flock-%'`;
+    expect(row?.count).toBeLessThan(12);
   });
 
   test("that cannot be written does not take others with it", async () => {
@@ -271,6 +300,24 @@ describe("what a worker reports", () => {
     expect(ready?.updateTime.getTime()).toBeGreaterThanOrEqual(updateTime.getTime());
     const states = (await eventsAfter(registry.sql, before)).map(({ resource }) => resource.state);
     expect(states).toEqual(["PULLING", "READY"]);
+  });
+
+  test("is written in the order of the assignments' ids, as others lock them", async () => {
+    const { beat } = await join("orderly");
+    const first = await assign("orderly");
+    const second = await assign("orderly", { ref: { modelId: "M", version: 1 } });
+    // Its row lies behind the other's now.
+    await assign("orderly", { target: "CACHED" });
+    let answer: Promise<Worker> | undefined;
+    await registry.sql.begin(async (tx) => {
+      await tx`select 1 from assignments where id = ${first.id} for update`;
+      answer = beat([report(second.id), report(first.id)]);
+      await untilWaiting(registry.sql, 1);
+      expect(await tx`select 1 from assignments where id = ${second.id} for update skip locked`).toHaveLength(1);
+    });
+    await answer;
+    const states = (await registry.workers.listAssignments("orderly")).map(({ state }) => state);
+    expect(states).toEqual(["READY", "READY"]);
   });
 
   test("about another worker's assignment, or none, is passed over", async () => {

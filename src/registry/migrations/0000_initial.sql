@@ -11,7 +11,7 @@ CREATE TABLE "blob_references" (
 	CONSTRAINT "blob_references_download_id_digest_pk" PRIMARY KEY("download_id","digest")
 );
 --> statement-breakpoint
-CREATE TABLE "download_progress" (
+CREATE UNLOGGED TABLE "download_progress" (
 	"download_id" uuid PRIMARY KEY NOT NULL,
 	"counters" jsonb NOT NULL,
 	"files" jsonb NOT NULL
@@ -176,7 +176,8 @@ ALTER TABLE "worker_presence" ADD CONSTRAINT "worker_presence_worker_id_workers_
 CREATE INDEX "blob_references_by_digest" ON "blob_references" USING btree ("digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "downloads_live_identity" ON "downloads" USING btree ("model_id","identity") WHERE "downloads"."state" in ('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED');--> statement-breakpoint
 CREATE INDEX "downloads_by_create_time" ON "downloads" USING btree ("create_time","id");--> statement-breakpoint
-CREATE INDEX "downloads_by_model" ON "downloads" USING btree ("model_id","create_time","id");--> statement-breakpoint
+CREATE INDEX "downloads_by_model" ON "downloads" USING btree ("model_id");--> statement-breakpoint
+CREATE INDEX "downloads_by_model_ignoring_case" ON "downloads" USING btree (lower("model_id"),"create_time","id");--> statement-breakpoint
 CREATE INDEX "downloads_to_claim" ON "downloads" USING btree ("priority" DESC NULLS FIRST,"create_time","id") WHERE "downloads"."state" in ('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED');--> statement-breakpoint
 CREATE UNIQUE INDEX "aliases_ignoring_case" ON "aliases" USING btree ("model_id",lower("alias"));--> statement-breakpoint
 CREATE INDEX "aliases_by_version" ON "aliases" USING btree ("model_id","version");--> statement-breakpoint
@@ -188,4 +189,5 @@ CREATE INDEX "version_files_by_digest" ON "version_files" USING btree ("digest")
 CREATE UNIQUE INDEX "versions_manifest" ON "versions" USING btree ("model_id","manifest_digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "assignments_worker_version" ON "assignments" USING btree ("worker_id","model_id","version");--> statement-breakpoint
 CREATE INDEX "assignments_by_version" ON "assignments" USING btree ("model_id","version");--> statement-breakpoint
-CREATE UNIQUE INDEX "workers_id_ignoring_case" ON "workers" USING btree (lower("id"));
+CREATE UNIQUE INDEX "workers_id_ignoring_case" ON "workers" USING btree (lower("id"));--> statement-breakpoint
+INSERT INTO "event_counter" ("sequence") VALUES (0);

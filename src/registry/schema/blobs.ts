@@ -5,7 +5,10 @@ import { moment, wholeNumber } from "./columns.ts";
 /** WRITING until the bytes are known to be in the store. */
 export type BlobState = "WRITING" | "READY";
 
-/** What is known of verified bytes. Whoever moves a blob's bytes holds the lock of its row meanwhile. */
+/**
+ * What is known of verified bytes. Whoever moves a blob's bytes holds its row meanwhile: `for update` to take them away,
+ * `for no key update` to place them, which lets others go on counting on bytes that are there already.
+ */
 export const blobs = pgTable("blobs", {
   digest: text("digest").$type<Digest>().primaryKey(),
   /** Bytes. */

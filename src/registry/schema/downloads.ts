@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import type { Digest } from "../../domain/digest.ts";
-import type { DownloadState, FileProgress } from "../../domain/download.ts";
+import { DOWNLOAD_STATES, type DownloadState, type FileProgress, isTerminal } from "../../domain/download.ts";
 import type { Failure } from "../../domain/failure.ts";
 import { blobs } from "./blobs.ts";
 import { identifier, moment, wholeNumber } from "./columns.ts";
@@ -22,7 +22,12 @@ export interface Counters {
   readonly updateTime?: string;
 }
 
-const LIVE = sql.raw("('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED')");
+/** The states of a download that has not ended, as constants: a partial index serves no query that has them as parameters. */
+export const LIVE_STATES = sql.raw(
+  `(${DOWNLOAD_STATES.filter((state) => !isTerminal(state))
+    .map((state) => `'${state}'`)
+    .join(", ")})`,
+);
 
 export const downloads = pgTable(
   "downloads",
@@ -58,12 +63,15 @@ export const downloads = pgTable(
     endTime: moment("end_time"),
   },
   (table) => [
-    uniqueIndex("downloads_live_identity").on(table.modelId, table.identity).where(sql`${table.state} in ${LIVE}`),
+    uniqueIndex("downloads_live_identity")
+      .on(table.modelId, table.identity)
+      .where(sql`${table.state} in ${LIVE_STATES}`),
     index("downloads_by_create_time").on(table.createTime, table.id),
-    index("downloads_by_model").on(table.modelId, table.createTime, table.id),
+    index("downloads_by_model").on(table.modelId),
+    index("downloads_by_model_ignoring_case").on(sql`lower(${table.modelId})`, table.createTime, table.id),
     index("downloads_to_claim")
       .on(table.priority.desc().nullsFirst(), table.createTime, table.id)
-      .where(sql`${table.state} in ${LIVE}`),
+      .where(sql`${table.state} in ${LIVE_STATES}`),
   ],
 );
 

@@ -1,2 +1,0 @@
-ALTER TABLE "download_progress" SET UNLOGGED;--> statement-breakpoint
-INSERT INTO "event_counter" ("sequence") VALUES (0);
