@@ -69,7 +69,9 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     maxConnections: config.maxConnections,
     rateLimit: config.rateLimit,
   });
-  opened.defer(() => downloads.stop(grace()));
+  let parked: Promise<void> | undefined;
+  const parkDownloads = () => (parked ??= downloads.stop(grace()));
+  opened.defer(parkDownloads);
 
   const health = createHealthMonitor({ database: registry.probe, store, log });
   const shutdown = new AbortController();
@@ -89,9 +91,8 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
       links: { health: "/health" },
       services: rpc.services,
     },
-    health: () => health.summary(),
+    health: health.summary,
     rpc: rpc.handle,
-    log,
   });
 
   const running = opened.move();
@@ -105,7 +106,10 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
         tls: await readTls(config.tls),
         log: log.child({ room: "port" }),
       });
-      running.defer(() => port.close(grace()));
+      running.defer(async () => {
+        // Both at once: a call that never ends would leave the downloads no time.
+        await Promise.all([port.close(grace()), parkDownloads()]);
+      });
       registry.startSweeper();
       downloads.start();
       return { url: port.address.url };

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ErrorDetails, errorDetails } from "../client/error-details.ts";
+import { type ErrorDetails, errorDetails, errorReason } from "../client/error-details.ts";
+import { systemCode } from "../lib/system-error.ts";
 import { CliError } from "./cli-error.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 
@@ -20,23 +21,51 @@ const HINTS: Readonly<Record<string, string>> = {
   SOURCE_UNAVAILABLE: "pull again later: it goes on where it stopped",
 };
 
+/** Codes of errors that the network raises, or that a program on the way does. */
+const NETWORK_CODES: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.DeadlineExceeded,
+  Code.Canceled,
+  Code.Aborted,
+  Code.Internal,
+  Code.Unknown,
+]);
+
 /** Says in a person's words why a call to the service at `server` failed; what is no error of a call comes back as it is. */
 export function callError(error: unknown, server: string): unknown {
   const details = errorDetails(error);
   if (!(error instanceof ConnectError) || details === undefined) return error;
-  if (isUnreachable(error, details)) {
-    return new CliError(EXIT.unreachable, `cannot reach the model manager at ${server}`, {
-      hint: "is it running? start it with: npm start; or say where it is with --server or MODEL_MANAGER_SERVER",
-      details,
-    });
-  }
+  if (isNetworkError(error)) return networkError(error, server, details);
   const message = details.violations.length > 1 ? violationLines(details) : details.message;
   return new CliError(exitCodeOf(error.code), message, { hint: HINTS[details.reason ?? ""], details });
 }
 
-/** Our own service always gives a reason: without one, nobody answered, or something else did. */
-function isUnreachable({ code }: ConnectError, { reason }: ErrorDetails): boolean {
-  return reason === undefined && (code === Code.Unavailable || code === Code.DeadlineExceeded);
+/** Whether the service is away, or something that it cannot do without, so that the same call may succeed later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof ConnectError && (error.code === Code.Unavailable || isNetworkError(error));
+}
+
+/** Our own service gives a reason with these codes: without one nobody answered, something else did, or the answer broke off. */
+function isNetworkError(error: ConnectError): boolean {
+  return NETWORK_CODES.has(error.code) && errorReason(error) === undefined;
+}
+
+function networkError({ code, cause }: ConnectError, server: string, details: ErrorDetails): CliError {
+  if (/SSL|TLS|CERT|SIGNATURE/.test(systemCode(cause) ?? "")) {
+    return new CliError(EXIT.unreachable, `cannot speak TLS with the model manager at ${server}`, {
+      hint: "without TLS its address begins with http://; an authority of your own is trusted with NODE_EXTRA_CA_CERTS=<file>",
+      details,
+    });
+  }
+  const lost = code !== Code.Unavailable && code !== Code.DeadlineExceeded;
+  return new CliError(
+    EXIT.unreachable,
+    lost ? `lost the connection to the model manager at ${server}` : `cannot reach the model manager at ${server}`,
+    {
+      hint: "is it running? start it with: npm start; or say where it is with --server or MODEL_MANAGER_SERVER",
+      details,
+    },
+  );
 }
 
 function violationLines({ violations }: ErrorDetails): string {

@@ -1,5 +1,6 @@
 import type { ErrorDetails } from "../client/error-details.ts";
 import type { ExitCode } from "./exit-codes.ts";
+import { jsonText } from "./output.ts";
 
 /** What a {@link CliError} says beside its message. */
 export interface CliErrorOptions {
@@ -26,6 +27,6 @@ export class CliError extends Error {
 
 /** Prints an error as text for people, or as one line of JSON for scripts. */
 export function formatError({ message, hint, details, exitCode }: CliError, json: boolean): string {
-  if (json) return `${JSON.stringify({ error: { exitCode, ...details, message, hint } })}\n`;
+  if (json) return `${jsonText({ error: { exitCode, ...details, message, hint } })}\n`;
   return `error: ${message}\n${hint === undefined ? "" : `  ${hint}\n`}`;
 }

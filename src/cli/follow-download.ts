@@ -2,6 +2,10 @@ import { setTimeout } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type DownloadProgress, DownloadState, type FileProgress } from "../../gen/modelmanager/v1/download_pb.ts";
 import type { ModelManagerClient } from "../client/connect.ts";
+import { errorDetails } from "../client/error-details.ts";
+import { isAway } from "./call-error.ts";
+import { CliError } from "./cli-error.ts";
+import { EXIT } from "./exit-codes.ts";
 
 /** Shows how far a download is. */
 export interface ProgressView {
@@ -19,12 +23,13 @@ export type ProgressStream = AsyncIterable<{ readonly progress?: DownloadProgres
 /** How long a service that went away is waited for, and how often it is asked. */
 const AWAY_MS = 60_000;
 const RETRY_MS = 1_000;
+const LOST = "lost the connection to the service; the download goes on there once it is back";
 
 /**
  * Shows the progress of a download until it ends, and returns its last message, which is that of a success. If the service
  * goes away meanwhile, the download is watched again when it is back, for up to a minute.
  *
- * @throws ConnectError the failure of the download or of the call.
+ * @throws ConnectError the failure of the download or of the call; CliError if the service stays away.
  */
 export async function followDownload(
   client: Pick<ModelManagerClient, "models">,
@@ -48,15 +53,21 @@ export async function followDownload(
       if (last?.state === DownloadState.SUCCEEDED) return last;
       throw new ConnectError("the stream ended before the download did", Code.Unavailable);
     } catch (error) {
-      const { code } = ConnectError.from(error);
-      if (last === undefined || hasEnded(last.state) || code !== Code.Unavailable || signal.aborted) throw error;
-      if (awaySince === undefined) view.note("the service went away; waiting for it to come back");
+      if (last === undefined || hasEnded(last.state) || !isAway(error) || signal.aborted) throw error;
+      if (awaySince === undefined) view.note(`${LOST}; waiting for it`);
       awaySince ??= Date.now();
-      if (Date.now() - awaySince > AWAY_MS) throw error;
+      if (Date.now() - awaySince > AWAY_MS) {
+        throw new CliError(EXIT.unreachable, LOST, { hint: goingOn(last.downloadId), details: errorDetails(error) });
+      }
     }
     await setTimeout(RETRY_MS, undefined, { signal });
     next = client.models.watchDownload({ downloadId: last.downloadId }, { signal });
   }
+}
+
+/** What can be done about a download that goes on without being watched. */
+export function goingOn(downloadId: string): string {
+  return `watch it:  model-manager downloads watch ${downloadId}\n  cancel it: model-manager downloads cancel ${downloadId}`;
 }
 
 function hasEnded(state: DownloadState): boolean {

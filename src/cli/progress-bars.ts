@@ -13,6 +13,8 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
     stream: terminal,
     format: (_options, _parameters, payload: { text: string }) => payload.text,
     hideCursor: true,
+    // Signals are heard elsewhere; its own way is to go on without bars.
+    gracefulExit: false,
     clearOnComplete: false,
     linewrap: false,
     fps: 10,

@@ -1,7 +1,7 @@
 import { DownloadProgressSchema } from "../../gen/modelmanager/v1/download_pb.ts";
 import type { ProgressView } from "./follow-download.ts";
 import { formatState, formatTotal } from "./format/progress.ts";
-import { messageJson, print, tell } from "./output.ts";
+import { jsonText, messageJson, print, tell } from "./output.ts";
 import { createBars } from "./progress-bars.ts";
 
 /** How often plain lines say how far it is. */
@@ -18,7 +18,7 @@ export function createProgressView({ json, quiet }: { json?: boolean; quiet?: bo
 const quietView: ProgressView = { update() {}, note() {}, end() {} };
 
 const jsonView: ProgressView = {
-  update: (progress) => print(JSON.stringify({ progress: messageJson(DownloadProgressSchema, progress) })),
+  update: (progress) => print(jsonText({ progress: messageJson(DownloadProgressSchema, progress) })),
   note() {},
   end() {},
 };

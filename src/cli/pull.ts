@@ -13,7 +13,7 @@ import { EXIT } from "./exit-codes.ts";
 import { formatSource } from "./format/source.ts";
 import { counted } from "./format/values.ts";
 import { print, tell } from "./output.ts";
-import { type ServiceOptions, withServerTokenOptions } from "./service-options.ts";
+import { type ServiceOptions, withServiceOptions } from "./service-options.ts";
 import { isSamePlace, parseSource, type SourceArgument } from "./source-argument.ts";
 import { watchOnTerminal } from "./watch.ts";
 
@@ -26,6 +26,7 @@ interface PullOptions extends Omit<ServiceOptions, "token"> {
   readonly exclude?: string[];
   /** The source's token. */
   readonly token?: string;
+  readonly serverToken?: string;
   readonly quiet?: boolean;
 }
 
@@ -56,7 +57,7 @@ export function addPull(program: Command): void {
     .option("--exclude <glob>", "leave files like this out; can be given several times", collect)
     .option("--token <token>", "the source's token, such as Hugging Face's; kept for this download alone")
     .option("-q, --quiet", "print the version alone, when it is there");
-  withServerTokenOptions(command).action(pull);
+  withServiceOptions(command, "--server-token").action(pull);
 }
 
 async function pull(sourceText: string, options: PullOptions): Promise<void> {

@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import type { Command } from "commander";
+import { DEFAULT_SERVER } from "../config/default-server.ts";
 import type { Config } from "../config.ts";
 import type { Logger } from "../domain/logger.ts";
 import { CliError } from "./cli-error.ts";
@@ -64,16 +65,21 @@ async function run(config: Config, log: Logger): Promise<void> {
 
 /** What the operator is told once the service listens. */
 function formatWelcome(url: string, config: Pick<Config, "data" | "databaseUrl" | "token">): string {
-  const data = relative(process.cwd(), config.data);
-  const lines = [
-    `model manager listens on ${url}`,
-    `  data in ${data === "" ? "." : data.startsWith("..") ? config.data : data}, database ${config.databaseUrl === undefined ? "embedded" : "external"}${config.token === undefined ? "" : ", calls need the token"}`,
-    "try",
-    "  npx model-manager pull hf:Qwen/Qwen2.5-0.5B-Instruct",
-    "  npx model-manager ls",
-    `  curl ${url}/health`,
+  const data = relative(process.cwd(), config.data) || ".";
+  const facts = [
+    `data in ${data.startsWith("..") ? config.data : data}`,
+    `database ${config.databaseUrl === undefined ? "embedded" : "external"}`,
+    ...(config.token === undefined ? [] : ["calls need the token"]),
   ];
-  return lines.join("\n");
+  const server = url === DEFAULT_SERVER ? "" : ` --server ${url}`;
+  return [
+    `model manager listens on ${url}`,
+    `  ${facts.join(", ")}`,
+    "try",
+    `  npx model-manager pull hf:Qwen/Qwen2.5-0.5B-Instruct${server}`,
+    `  npx model-manager ls${server}`,
+    `  curl ${url}/health`,
+  ].join("\n");
 }
 
 /** Errors whose message is for the operator. */

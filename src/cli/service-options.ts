@@ -5,28 +5,16 @@ import { DEFAULT_SERVER } from "../config/default-server.ts";
 export interface ServiceOptions {
   readonly server?: string;
   /** The service's bearer token. */
-  readonly serverToken?: string;
   readonly token?: string;
   readonly json?: boolean;
 }
 
-/** Adds `--server`, `--token` and `--json` to a command. */
-export function withServiceOptions(command: Command): Command {
-  return withServer(command).option("--token <token>", "the service's bearer token (default: $MODEL_MANAGER_TOKEN)");
-}
-
-/** The same for a command whose `--token` is for something else: there the service's is `--server-token`. */
-export function withServerTokenOptions(command: Command): Command {
-  return withServer(command).option(
-    "--server-token <token>",
-    "the service's bearer token (default: $MODEL_MANAGER_TOKEN)",
-  );
-}
-
-function withServer(command: Command): Command {
+/** Adds `--server`, `--token` (by another name for a command whose `--token` is for something else) and `--json`. */
+export function withServiceOptions(command: Command, tokenOption = "--token"): Command {
   return command
     .option("--server <url>", `where the service is (default: $MODEL_MANAGER_SERVER or ${DEFAULT_SERVER})`, parseServer)
-    .option("--json", "print JSON for scripts");
+    .option("--json", "print JSON for scripts")
+    .option(`${tokenOption} <token>`, "the service's bearer token (default: $MODEL_MANAGER_TOKEN)");
 }
 
 /** Reads the address of a service; one without a scheme is taken as http. */

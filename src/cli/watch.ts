@@ -2,8 +2,10 @@ import type { DownloadProgress } from "../../gen/modelmanager/v1/download_pb.ts"
 import type { ModelManagerClient } from "../client/connect.ts";
 import { CliError } from "./cli-error.ts";
 import { EXIT } from "./exit-codes.ts";
-import { followDownload, type ProgressStream } from "./follow-download.ts";
+import { followDownload, goingOn, type ProgressStream } from "./follow-download.ts";
 import { createProgressView } from "./progress-views.ts";
+
+const INTERRUPTIONS = ["SIGINT", "SIGTERM"] as const;
 
 /**
  * Follows a download on the terminal until it ends; returns its last message.
@@ -17,7 +19,7 @@ export async function watchOnTerminal(
 ): Promise<DownloadProgress> {
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
-  process.once("SIGINT", interrupt);
+  for (const signal of INTERRUPTIONS) process.once(signal, interrupt);
   const view = createProgressView(options);
   let downloadId = "";
   try {
@@ -28,18 +30,12 @@ export async function watchOnTerminal(
     };
     return await followDownload(client, stream, { ...view, update }, interruption.signal);
   } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    view.end();
-    throw interrupted(downloadId);
+    const { aborted } = interruption.signal;
+    if (aborted && downloadId === "") throw new CliError(EXIT.interrupted, "interrupted");
+    if (!aborted) throw error;
+    throw new CliError(EXIT.interrupted, "stopped watching; the download goes on", { hint: goingOn(downloadId) });
   } finally {
     view.end();
-    process.off("SIGINT", interrupt);
+    for (const signal of INTERRUPTIONS) process.off(signal, interrupt);
   }
-}
-
-function interrupted(downloadId: string): CliError {
-  if (downloadId === "") return new CliError(EXIT.interrupted, "interrupted");
-  return new CliError(EXIT.interrupted, "stopped watching; the download goes on", {
-    hint: `watch it:  model-manager downloads watch ${downloadId}\n  cancel it: model-manager downloads cancel ${downloadId}`,
-  });
 }

@@ -42,13 +42,15 @@ export interface ModelManagerClient {
 const PING_INTERVAL_MS = 20_000;
 
 /**
- * Makes clients of a service at `target`: its URL, such as `http://127.0.0.1:8085`, or a transport of any kind that the
- * caller made (then `options` are of no use but for `token` and `interceptors`, which belong to the transport).
+ * Makes clients of the service at a URL, such as `http://127.0.0.1:8085`.
  *
  * Nothing is connected before the first call. Calls raise a `ConnectError`; see `errorDetails`.
  *
  * @throws TypeError if the URL is none, or the protocol does not go with the HTTP version.
  */
+export function createModelManagerClient(url: string | URL, options?: ModelManagerClientOptions): ModelManagerClient;
+/** Makes clients over a transport of any kind; a token is for its interceptors to send. */
+export function createModelManagerClient(transport: Transport): ModelManagerClient;
 export function createModelManagerClient(
   target: string | URL | Transport,
   options: ModelManagerClientOptions = {},
@@ -78,13 +80,27 @@ function connectTo(url: URL, options: ModelManagerClientOptions): { transport: T
     const create = protocol === "connect" ? createConnectTransport : createGrpcWebTransport;
     return { transport: create({ ...common, httpVersion, nodeOptions: { ...tls } }), close: () => {} };
   }
-  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs: PING_INTERVAL_MS }, { ...tls });
+  const sessionManager = new SessionManager(baseUrl, { pingIntervalMs: PING_INTERVAL_MS }, { ...tls });
   const create = { grpc: createGrpcTransport, "grpc-web": createGrpcWebTransport, connect: createConnectTransport };
   return {
     transport: create[protocol]({ ...common, httpVersion, sessionManager }),
     close: () => sessionManager.abort(),
   };
 }
+
+/**
+ * The error of a broken session comes some time after those of its calls. Once the manager has closed by then, nobody else
+ * listens for it, and Node would end the process.
+ */
+class SessionManager extends Http2SessionManager {
+  override async request(...args: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...args);
+    if (!stream.session?.listeners("error").includes(ignore)) stream.session?.on("error", ignore);
+    return stream;
+  }
+}
+
+function ignore(): void {}
 
 function bearer(token: string): Interceptor {
   return (next) => (request) => {

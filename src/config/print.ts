@@ -48,9 +48,10 @@ function redact(secret: string | undefined): string | undefined {
   return secret === undefined ? undefined : REDACTED;
 }
 
-/** A URL without its password, wherever that stands. */
+/** A URL without its password, wherever that stands; a name without one may be a token. */
 function redactUrl(url: string | undefined): string | undefined {
   return url
     ?.replace(/^([a-z]+:\/\/)([^:@/?#]*):.*@/i, `$1$2:${REDACTED}@`)
+    .replace(/^(https?:\/\/)[^:@/?#]+@/i, `$1${REDACTED}@`)
     .replace(/([?&](?:password|sslpassword|token)=)[^&]*/gi, `$1${REDACTED}`);
 }

@@ -4,6 +4,7 @@ import { parseModelRef } from "../domain/model-ref.ts";
 import { assertModelId } from "../domain/names.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import { assignmentToMessage, launchFromMessage, targetFromMessage } from "./messages/assignment.ts";
+import { uuidFromMessage } from "./messages/uuid.ts";
 import { notImplemented } from "./not-implemented.ts";
 
 type AssignmentMethods = Pick<
@@ -29,7 +30,7 @@ export function assignmentMethods(workers: Workers): AssignmentMethods {
 
     async unassignModel({ assignmentId, modelId, workerId }) {
       if (!assignmentId) assertModelId("model_id", modelId);
-      await workers.unassign(assignmentId ? { assignmentId: assignmentId.toLowerCase() } : { modelId, workerId });
+      await workers.unassign(assignmentId ? { assignmentId: uuidFromMessage(assignmentId) } : { modelId, workerId });
       return {};
     },
 

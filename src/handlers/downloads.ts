@@ -6,6 +6,7 @@ import { errorOfFailure } from "../domain/failure.ts";
 import { DOWNLOAD_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import { downloadToMessage, progressToMessage, startDownloadFromMessage } from "./messages/download.ts";
+import { uuidFromMessage } from "./messages/uuid.ts";
 import { notImplemented } from "./not-implemented.ts";
 import { pageFromMessage, pageToMessage } from "./pages.ts";
 
@@ -45,10 +46,10 @@ export function downloadMethods(downloads: Downloads): DownloadMethods {
       yield* watch(id, signal);
     },
 
-    watchDownload: ({ downloadId }, { signal }) => watch(downloadId, signal),
+    watchDownload: ({ downloadId }, { signal }) => watch(uuidFromMessage(downloadId), signal),
 
     async getDownload({ downloadId }) {
-      return { download: downloadToMessage(await downloads.get(downloadId)) };
+      return { download: downloadToMessage(await downloads.get(uuidFromMessage(downloadId))) };
     },
 
     async listDownloads(request) {
@@ -70,7 +71,7 @@ export function downloadMethods(downloads: Downloads): DownloadMethods {
     },
 
     async cancelDownload({ downloadId }) {
-      return { download: downloadToMessage(await downloads.cancel(downloadId)) };
+      return { download: downloadToMessage(await downloads.cancel(uuidFromMessage(downloadId))) };
     },
   };
 }

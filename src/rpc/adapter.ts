@@ -6,6 +6,7 @@ import { type AnswerEnd, logCall } from "./access-log.ts";
 import { type Call, callKey } from "./call.ts";
 import { dropEndlessTimeout } from "./deadline.ts";
 import { withGrpcMessage } from "./grpc-message.ts";
+import { isGone, pathOf } from "./port/answer.ts";
 import type { PortHandler, PortRequest, PortResponse } from "./port/handler.ts";
 import { answerBadRequest, answerUnknownMethod } from "./raw-answers.ts";
 
@@ -24,7 +25,7 @@ export function createAdapter(router: ConnectRouter, log: Logger): PortHandler {
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return (request, response) => {
-    const [path = ""] = (request.url ?? "").split("?", 1);
+    const path = pathOf(request);
     const call = beginCall(request, path);
     response.setHeader(REQUEST_ID_HEADER, call.id);
     response.once("close", () => logCall(log, call, answerEnd(response)));
@@ -91,10 +92,6 @@ function drainAfterAnswer(request: PortRequest, response: PortResponse): void {
     response.once("close", () => clearTimeout(timer));
     request.once("end", () => clearTimeout(timer));
   });
-}
-
-function isGone(response: PortResponse): boolean {
-  return "stream" in response ? response.stream.destroyed : response.destroyed;
 }
 
 function answerEnd(response: PortResponse): AnswerEnd {

@@ -55,9 +55,9 @@ async function* relay(messages: StreamResponse["message"], running: RunningStrea
     for (;;) {
       const aborted = signal.aborted;
       const result = await untilAborted(iterator.next(), signal);
+      // After the abort a stream may send a last message and fail in its own way, but neither go on nor end as if all were told.
+      if (aborted || (result.done && signal.aborted)) throw signal.reason;
       if (result.done) break;
-      // After the abort a stream may end in its own way, but not go on.
-      if (aborted) throw signal.reason;
       if (call?.sent !== undefined) call.sent += 1;
       yield result.value;
     }

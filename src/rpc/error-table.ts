@@ -41,6 +41,7 @@ export const CODE_OF_REASON: Readonly<Record<Reason, Code>> = {
   UNAUTHENTICATED: Code.Unauthenticated,
   SEQUENCE_EXPIRED: Code.OutOfRange,
   DOWNLOAD_CANCELLED: Code.Canceled,
+  DEADLINE_EXCEEDED: Code.DeadlineExceeded,
   NOT_IMPLEMENTED: Code.Unimplemented,
   INTERNAL: Code.Internal,
 };

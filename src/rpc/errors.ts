@@ -22,9 +22,9 @@ const FIELD_OF_REASON: Partial<Record<Reason, string>> = { PAGE_TOKEN_INVALID: "
  * an aborted call raised by the reason it was aborted for; anything else INTERNAL, with `error` as its cause for the log.
  */
 export function toConnectError(error: unknown, signal?: AbortSignal): ConnectError {
-  if (error instanceof ConnectError) return error;
   if (isDomainError(error)) return fromDomainError(error);
   if (signal?.aborted && raisedByAbort(error, signal.reason)) return fromAbort(signal.reason);
+  if (error instanceof ConnectError) return error;
   return fromDomainError(new DomainError("INTERNAL", "internal error", { cause: error }));
 }
 
@@ -74,14 +74,12 @@ function raisedByAbort(error: unknown, reason: unknown): boolean {
   return error.name === "AbortError" || error.name === "TimeoutError" || error.cause === reason;
 }
 
-/** Node, Connect and this service abort calls for reasons of their own; what says nothing is a client that went away. */
+/** Connect and this service abort calls for reasons of their own; any other is a client that went away. */
 function fromAbort(reason: unknown): ConnectError {
-  if (reason instanceof ConnectError) return reason;
   if (isDomainError(reason)) return fromDomainError(reason);
-  if (reason instanceof Error && reason.name === "TimeoutError") {
-    return new ConnectError("the call took longer than its deadline", Code.DeadlineExceeded);
-  }
-  return new ConnectError("the client cancelled the call", Code.Canceled);
+  if (!(reason instanceof ConnectError)) return new ConnectError("the client cancelled the call", Code.Canceled);
+  if (reason.code !== Code.DeadlineExceeded) return reason;
+  return fromDomainError(new DomainError("DEADLINE_EXCEEDED", "the call took longer than its deadline"));
 }
 
 /** Text in at most so many bytes, without halves of surrogate pairs, which no encoding of the wire knows. */

@@ -2,15 +2,8 @@ import { Code } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
 import { codeName } from "./error-table.ts";
 import { encodeGrpcMessage } from "./grpc-message.ts";
+import { answerJson, anyResponse } from "./port/answer.ts";
 import type { PortRequest, PortResponse } from "./port/handler.ts";
-
-/** What the responses of both HTTP versions have in common here. */
-interface RawResponse {
-  statusCode: number;
-  setHeader(name: string, value: string | number): unknown;
-  end(): unknown;
-  end(data: string): unknown;
-}
 
 /** Answers a call of a method that no service has, in the call's own protocol. */
 export function answerUnknownMethod(request: PortRequest, response: PortResponse, call: Call): void {
@@ -28,19 +21,17 @@ function answer(
   response: PortResponse,
   call: Call,
   code: Code,
-  httpStatus: number,
+  status: number,
   message: string,
 ): void {
   call.outcome = { code };
-  // A body that nobody reads would hold the stream open.
-  request.resume();
-  const out: RawResponse = response;
   if (call.protocol === "connect") {
-    out.statusCode = httpStatus;
-    out.setHeader("content-type", "application/json");
-    out.end(`${JSON.stringify({ code: codeName(code).toLowerCase(), message })}\n`);
+    answerJson(request, response, { status, body: { code: codeName(code).toLowerCase(), message } });
     return;
   }
+  // A body that nobody reads would hold the stream open.
+  request.resume();
+  const out = anyResponse(response);
   out.statusCode = 200;
   out.setHeader("content-type", request.headers["content-type"] ?? "application/grpc");
   out.setHeader("grpc-status", code);

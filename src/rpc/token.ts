@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { DomainError } from "../domain/errors.ts";
-import type { PortHandler, PortResponse } from "./port/handler.ts";
+import { answerJson, pathOf } from "./port/answer.ts";
+import type { PortHandler } from "./port/handler.ts";
 
 /** Checks the `authorization` header of a call; UNAUTHENTICATED unless it carries the token. */
 export type TokenCheck = (authorization: string | null | undefined) => void;
@@ -25,29 +26,16 @@ export function createTokenCheck(token: string | undefined): TokenCheck {
  */
 export function requireToken(check: TokenCheck, exempt: (path: string) => boolean, handler: PortHandler): PortHandler {
   return (request, response) => {
-    const [path = "/"] = (request.url ?? "/").split("?", 1);
-    if (!exempt(path)) {
-      try {
-        check(request.headers.authorization);
-      } catch (error) {
-        // A body that nobody reads would hold the stream open.
-        request.resume();
-        refuse(response, error instanceof Error ? error.message : "");
-        return;
-      }
+    try {
+      if (!exempt(pathOf(request))) check(request.headers.authorization);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : "";
+      const headers = { "www-authenticate": 'Bearer realm="model-manager"' };
+      answerJson(request, response, { status: 401, body: { code: "unauthenticated", message }, headers });
+      return;
     }
     handler(request, response);
   };
-}
-
-function refuse(response: PortResponse, message: string): void {
-  const out: { setHeader(name: string, value: string): unknown; end(data: string): unknown; statusCode: number } =
-    response;
-  out.statusCode = 401;
-  out.setHeader("content-type", "application/json; charset=utf-8");
-  out.setHeader("www-authenticate", 'Bearer realm="model-manager"');
-  out.setHeader("cache-control", "no-store");
-  out.end(`${JSON.stringify({ code: "unauthenticated", message })}\n`);
 }
 
 function sha256(text: string): Buffer {

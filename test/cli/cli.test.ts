@@ -1,10 +1,15 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import os from "node:os";
 import { join } from "node:path";
-import type { ServiceImpl } from "@connectrpc/connect";
-import { afterEach, describe, expect, it } from "vitest";
-import { DownloadState, FileState } from "../../gen/modelmanager/v1/download_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { DownloadProgressSchema, DownloadState, FileState } from "../../gen/modelmanager/v1/download_pb.ts";
 import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import { followDownload } from "../../src/cli/follow-download.ts";
+import type { ModelManagerClient } from "../../src/client/index.ts";
 import { DomainError } from "../../src/domain/errors.ts";
 import { type RpcServer, startRpcServer } from "../support/rpc-server.ts";
 import { runCli, startCli } from "./run-cli.ts";
@@ -37,6 +42,26 @@ async function serve(
   return { MODEL_MANAGER_SERVER: server.url };
 }
 
+/** A way to the port that can break. */
+async function breakable(env: Record<string, string>) {
+  const { hostname, port } = new URL(env.MODEL_MANAGER_SERVER ?? "");
+  const sockets = new Set<Socket>();
+  const proxy = createServer((incoming) => {
+    const outgoing = connect(Number(port), hostname);
+    for (const socket of [incoming, outgoing]) sockets.add(socket.on("error", () => {}));
+    incoming.pipe(outgoing).pipe(incoming);
+  });
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  onTestFinished(() => {
+    cut();
+    proxy.close();
+  });
+  return { env: { MODEL_MANAGER_SERVER: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` }, cut };
+}
+
 const createModel: ServiceImpl<typeof ModelService>["createModel"] = ({ model }) => ({ model });
 
 describe("a command", () => {
@@ -63,6 +88,39 @@ describe("a command", () => {
     expect(stderr).toContain(`cannot reach the model manager at ${url}`);
     expect(stderr).toContain("is it running? start it with: npm start");
     expect((await runCli(["health", "--server", url])).code).toBe(4);
+  });
+
+  it("whose connection breaks says so, and so does one that speaks TLS to a port in clear: 4", async () => {
+    const env = await serve({
+      getModel: () => {
+        way.cut();
+        return {};
+      },
+    });
+    const way = await breakable(env);
+    const broken = await runCli(["show", "x"], { env: way.env });
+    expect(broken).toMatchObject({ code: 4, stdout: "" });
+    expect(broken.stderr).toMatch(/^error: lost the connection to the model manager at http:\S+\n {2}is it running\?/);
+    const https = await runCli(["ls", "--server", server?.url.replace("http:", "https:") ?? ""]);
+    expect(https).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining("cannot speak TLS with the model manager"),
+    });
+  });
+
+  it("lets no control character of others through to the terminal", async () => {
+    const name = "a\u001b[2J\u009b1m";
+    const env = await serve({
+      getModel: () => {
+        throw new DomainError("MODEL_NOT_FOUND", `there is no model '${name}'`);
+      },
+      listModels: () => ({ models: [{ id: "a", displayName: name }], totalSize: 1n }),
+    });
+    const { stderr } = await runCli(["show", "x"], { env });
+    expect(stderr).toMatch(/^error: there is no model 'a\ufffd\[2J\ufffd1m'\n/);
+    const { stdout } = await runCli(["ls", "--json"], { env });
+    expect(stdout).toContain("\\u009b");
+    expect(JSON.parse(stdout).models[0].displayName).toBe(name);
   });
 
   it("for what is not there says where to look: 3; as JSON for scripts", async () => {
@@ -237,34 +295,37 @@ describe("pull", () => {
     expect(stderr).toContain("error: the source refuses (401)\n  if the source wants a token, give it with --token");
   });
 
-  it("on Ctrl-C leaves the download alone, and says how to watch and cancel it: 130", async () => {
-    const left = Promise.withResolvers<void>();
-    const env = await serve({
-      createModel,
-      async *downloadModel(_request, { signal }) {
-        signal.addEventListener("abort", () => left.resolve());
-        yield { progress: HALF };
-        await left.promise;
-      },
-    });
-    const cli = startCli(["pull", "hf:a/b"], { env });
-    await cli.seen(/transferring/);
-    cli.child.kill("SIGINT");
-    const { code, stderr } = await cli.result;
-    expect(code).toBe(130);
-    expect(stderr).toContain("the download goes on");
-    expect(stderr).toContain(`model-manager downloads watch ${DOWNLOAD}`);
-    expect(stderr).toContain(`model-manager downloads cancel ${DOWNLOAD}`);
-    await left.promise;
-  });
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "on %s leaves the download alone, and says how to go on: 130",
+    async (signal) => {
+      const left = Promise.withResolvers<void>();
+      const env = await serve({
+        createModel,
+        async *downloadModel(_request, call) {
+          call.signal.addEventListener("abort", () => left.resolve());
+          yield { progress: HALF };
+          await left.promise;
+        },
+      });
+      const cli = startCli(["pull", "hf:a/b"], { env });
+      await cli.seen(/transferring/);
+      cli.child.kill(signal);
+      const { code, stderr } = await cli.result;
+      expect(code).toBe(130);
+      expect(stderr).toContain("the download goes on");
+      expect(stderr).toContain(`model-manager downloads watch ${DOWNLOAD}`);
+      expect(stderr).toContain(`model-manager downloads cancel ${DOWNLOAD}`);
+      await left.promise;
+    },
+  );
 
-  it("watches on when the service comes back", async () => {
+  it("watches on when the connection broke, and the service comes back", async () => {
     const watched: string[] = [];
     const env = await serve({
       createModel,
       async *downloadModel() {
         yield { progress: HALF };
-        throw new DomainError("SHUTTING_DOWN", "the service is shutting down");
+        await new Promise(() => {});
       },
       async *watchDownload({ downloadId }) {
         watched.push(downloadId);
@@ -272,10 +333,44 @@ describe("pull", () => {
         yield { progress: DONE };
       },
     });
-    const { code, stdout, stderr } = await runCli(["pull", "hf:a/b"], { env });
+    const way = await breakable(env);
+    const cli = startCli(["pull", "hf:a/b"], { env: way.env });
+    await cli.seen(/transferring/);
+    way.cut();
+    const { code, stdout, stderr } = await cli.result;
     expect(code).toBe(0);
     expect(watched).toEqual([DOWNLOAD, DOWNLOAD]);
-    expect(stderr.match(/the service went away/g)).toHaveLength(1);
+    expect(
+      stderr.match(/lost the connection to the service; the download goes on there once it is back/g),
+    ).toHaveLength(1);
     expect(stdout).toContain("a/b@1 is ready");
+  });
+
+  it("gives up after a minute without the service, and says how to go on: 4", async () => {
+    const away = async function* () {
+      yield { progress: create(DownloadProgressSchema, HALF) };
+      throw new ConnectError("stream closed", Code.Canceled);
+    };
+    const models = {
+      async *watchDownload() {
+        vi.setSystemTime(Date.now() + 61_000);
+        yield* [];
+        throw new ConnectError("connect ECONNREFUSED", Code.Unavailable);
+      },
+    };
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const notes: string[] = [];
+    const view = { update: () => {}, note: (text: string) => notes.push(text), end: () => {} };
+    const client = { models } as unknown as ModelManagerClient;
+    const following = followDownload(client, away(), view, new AbortController().signal);
+    await expect(following).rejects.toMatchObject({
+      exitCode: 4,
+      message: expect.stringContaining(
+        "lost the connection to the service; the download goes on there once it is back",
+      ),
+      hint: expect.stringContaining(`model-manager downloads watch ${DOWNLOAD}`),
+    });
+    expect(notes).toHaveLength(1);
   });
 });

@@ -108,6 +108,7 @@ describe("serve", () => {
     const url = await started(service);
     const { code, stdout, stderr } = await stop(service);
     expect(code).toBe(0);
+    expect(stdout).toContain(`npx model-manager ls --server ${url}\n`);
     expect(stdout).toContain(`curl ${url}/health`);
     const lines = stderr
       .trimEnd()

@@ -1,4 +1,6 @@
 import { once } from "node:events";
+import * as net from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
@@ -77,6 +79,19 @@ describe("the client for Connect", () => {
   it("refuses what cannot work, before any call", () => {
     expect(() => createModelManagerClient("no url")).toThrow(TypeError);
     expect(() => createModelManagerClient(server.url, { httpVersion: "1.1" })).toThrow(/grpc needs HTTP\/2/);
+  });
+
+  it("lives when it is closed while its connection breaks", async () => {
+    const other = net.createServer((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    other.listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as net.AddressInfo;
+    const client = createModelManagerClient(`http://127.0.0.1:${port}`);
+    await expect(client.models.getModel({ modelRef: "a" })).rejects.toBeInstanceOf(ConnectError);
+    client.close();
+    // The connection closes after that; an error that nobody listens for would fail this file.
+    await new Promise((resolve) => other.close(resolve));
+    await setImmediate();
   });
 
   it("connects anew after it was closed", async () => {

@@ -232,6 +232,7 @@ describe("the printed configuration", () => {
         DATABASE_URL: "postgres://user:s3cr3t%40@db/models",
         MODEL_MANAGER_DATABASE_DIRECT_URL: "postgres://db/models?user=u&password=s3cr3t&x=1",
         HTTPS_PROXY: "http://user:s3cr3t@proxy:3128",
+        HF_ENDPOINT: "https://s3cr3t@hub.example.com",
       }),
     );
     expect(text).not.toContain("s3cr3t");

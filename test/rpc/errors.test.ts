@@ -233,7 +233,10 @@ describe("calls that end early", () => {
       headers: { "content-type": "application/json", "connect-timeout-ms": "50" },
       body: JSON.stringify({ modelId: "llama3" }),
     });
-    expect(await response.json()).toMatchObject({ code: "deadline_exceeded" });
+    expect(await response.json()).toMatchObject({
+      code: "deadline_exceeded",
+      details: [{ type: "google.rpc.ErrorInfo", debug: { reason: "DEADLINE_EXCEEDED" } }],
+    });
   });
 
   it("a deadline beyond what timers know is none", async () => {

@@ -9,6 +9,7 @@ import { GrpcReflection } from "grpc-js-reflection-client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ServerReflection as V1 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as V1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { file_modelmanager_v1_rules } from "../../gen/modelmanager/v1/rules_pb.ts";
 import { DomainError } from "../../src/domain/errors.ts";
 import { BUF } from "../support/buf.ts";
 import { type RpcServer, startRpcServer } from "../support/rpc-server.ts";
@@ -121,9 +122,10 @@ describe("reflection v1 and v1alpha", () => {
       { case: "allExtensionNumbersOfType", value: "modelmanager.v1.Model" },
     );
     expect(filesOf(file)[0]?.name).toBe("modelmanager/v1/rules.proto");
+    const rules = file_modelmanager_v1_rules.extensions.filter(({ extendee }) => extendee.name === "StringRules");
     expect(numbers).toMatchObject({
       case: "allExtensionNumbersResponse",
-      value: { extensionNumber: Array.from({ length: 10 }, (_, index) => 100001 + index) },
+      value: { extensionNumber: rules.map(({ number }) => number) },
     });
     expect(none).toMatchObject({ case: "allExtensionNumbersResponse", value: { extensionNumber: [] } });
   });

@@ -25,6 +25,11 @@ beforeEach(async () => {
         // Takes no notice of its signal.
         await new Promise(() => {});
       },
+      async *watchModels(_request, { signal }) {
+        yield {};
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        // Ends as a stream does that has told all.
+      },
       async *downloadModel() {
         for (;;) {
           yield {};
@@ -54,6 +59,19 @@ describe("a shutdown", () => {
       expect([name, details]).toMatchObject([name, { code: "UNAVAILABLE", reason: "SHUTTING_DOWN" }]);
     }
     expect(aborted.map(errorReason)).toEqual(streams.map(() => "SHUTTING_DOWN"));
+  });
+
+  it("ends no stream OK that had more to tell", async () => {
+    const streams = connect.transports.map(([name, transport]) => {
+      const stream = createClient(ModelService, transport).watchModels({});
+      return [name, stream[Symbol.asyncIterator]()] as const;
+    });
+    for (const [, stream] of streams) await stream.next();
+    server.shutdown.abort();
+    for (const [name, stream] of streams) {
+      const details = await stream.next().catch(errorDetails);
+      expect([name, details]).toMatchObject([name, { code: "UNAVAILABLE", reason: "SHUTTING_DOWN" }]);
+    }
   });
 
   it("ends a stream that never pauses", async () => {

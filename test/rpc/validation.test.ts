@@ -1,4 +1,5 @@
-import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageInitShape, ScalarType } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
 import { createClient } from "@connectrpc/connect";
 import { credentials, type ServiceError } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -23,8 +24,12 @@ const validate = createRequestValidator();
 
 /** The violations of a request as `field: rule`; empty if it is valid. */
 function violations<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): string[] {
+  return violationsOf(() => validate(schema, create(schema, init)));
+}
+
+function violationsOf(check: () => void): string[] {
   try {
-    validate(schema, create(schema, init));
+    check();
     return [];
   } catch (error) {
     if (!isDomainError(error, "FIELD_INVALID")) throw error;
@@ -104,6 +109,27 @@ describe("a request", () => {
         } catch (error) {
           expect(isDomainError(error, "FIELD_INVALID"), `${method.name}: ${error}`).toBe(true);
         }
+      }
+    }
+  });
+
+  it("has a limit for every text of a request, and takes none that cannot be stored", () => {
+    const texts = [ModelService, WorkerService].flatMap((service) =>
+      service.methods.flatMap(({ input }) =>
+        input.fields.flatMap((field) =>
+          field.fieldKind === "scalar" && field.scalar === ScalarType.STRING ? [{ input, field }] : [],
+        ),
+      ),
+    );
+    expect(texts.length).toBeGreaterThan(40);
+    for (const { input, field } of texts) {
+      // Where these are read, it is known exactly what they may be.
+      const isReadElsewhere = /^(?:page_token|order_by)$/.test(field.name);
+      for (const text of ["x".repeat(10_000), ...(isReadElsewhere ? [] : ["a\u0000"])]) {
+        const message = reflect(input);
+        message.set(field, text);
+        const found = violationsOf(() => validate(input, message.message));
+        expect(found, `${input.name}.${field.name}`).toContainEqual(expect.stringMatching(`^${field.name}: must`));
       }
     }
   });

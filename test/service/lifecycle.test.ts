@@ -1,12 +1,16 @@
+import { once } from "node:events";
 import { mkdtemp, rename, rm } from "node:fs/promises";
+import * as http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
-import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import { ModelService, WatchDownloadRequestSchema } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { expectError } from "../contract/suite/context.ts";
+import { startOrigin } from "../support/origin.ts";
 import { processesBelow } from "../support/processes.ts";
 import { runRefusedService, type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
 
@@ -67,6 +71,40 @@ describe("the life of the service", () => {
     expect(await service.exited).toEqual({ code: 0, signal: null });
   });
 
+  it("parks downloads also if a client's stuck stream takes all of the grace period", async () => {
+    const origin = await startOrigin();
+    onTestFinished(() => origin.close());
+    const url = origin.serve("/model.bin", Buffer.alloc(1000), { stallAfter: 100 });
+    const service = await start(await temporaryFolder(), {
+      MODEL_MANAGER_ALLOW_NETWORKS: "127.0.0.0/8",
+      MODEL_MANAGER_SHUTDOWN_GRACE: "1s",
+    });
+    const { models } = clientsOf(service.url);
+    const source = { kind: { case: "http" as const, value: { files: [{ url }] } } };
+    await models.createModel({ model: { id: "slow", type: 1, source } });
+    const { download } = await models.startDownload({ modelId: "slow" });
+    await origin.requested("/model.bin");
+    const session = http2.connect(service.url, { settings: { initialWindowSize: 0 } });
+    onTestFinished(() => session.destroy());
+    session.on("error", () => {});
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/modelmanager.v1.ModelService/WatchDownload",
+      "content-type": "application/grpc",
+    });
+    stream.on("error", () => {});
+    const message = toBinary(
+      WatchDownloadRequestSchema,
+      create(WatchDownloadRequestSchema, { downloadId: download?.id }),
+    );
+    stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
+    await once(stream, "response");
+    service.kill("SIGTERM");
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect(service.output()).toContain("download parked");
+    expect(service.output()).not.toContain("did not stop in time");
+  });
+
   it("exits at once on a second SIGTERM, and leaves no database behind", async () => {
     const data = await temporaryFolder();
     const service = await start(data, { MODEL_MANAGER_SHUTDOWN_GRACE: "60s" });
@@ -123,7 +161,7 @@ describe("the life of the service", () => {
     const { models } = clientsOf(service.url);
     for (const pid of processesBelow(data)) if (pid !== service.pid) tryKill(pid, "SIGKILL");
     await expect.poll(() => models.listModels({}).then(({ totalSize }) => totalSize), { timeout: 15_000 }).toBe(0n);
-  });
+  }, 40_000);
 
   it("says that models cannot be served while the store is away, and workers can", async () => {
     const data = await temporaryFolder();

@@ -107,9 +107,8 @@ export async function startRpcServer(
   });
   const plain = createPlainRoutes({
     about: { name: "test", version: "0", links: {}, services: rpc.services },
-    health: () => health.summary(),
+    health: health.summary,
     rpc: rpc.handle,
-    log,
   });
   const handler = requireToken(checkToken, (path) => path === "/health" || rpc.serves(path), plain);
   const port = await createPort({ handler, host: "127.0.0.1", port: 0, log });

@@ -21,6 +21,7 @@ import {
 } from "../../domain/assignment.ts";
 import { enumCodec } from "./enums.ts";
 import { optionalBytes, optionalNumber } from "./optional-bytes.ts";
+import { uuidFromMessage } from "./uuid.ts";
 
 const states = enumCodec<AssignmentState, AssignmentStateMessage>(AssignmentStateSchema, ASSIGNMENT_STATES);
 const targets = enumCodec<AssignmentTarget, AssignmentTargetMessage>(AssignmentTargetSchema, ASSIGNMENT_TARGETS);
@@ -61,7 +62,7 @@ export function launchFromMessage(launch: LaunchMessage | undefined): Launch {
 /** Reads what a worker reports of one assignment. */
 export function reportFromMessage(report: AssignmentReportMessage): AssignmentReport {
   return {
-    assignmentId: report.assignmentId.toLowerCase(),
+    assignmentId: uuidFromMessage(report.assignmentId),
     state: states.fromMessage(report.state) ?? "PENDING",
     message: report.message,
     address: report.address,
