@@ -28,23 +28,11 @@ export class DiskRoom {
   }
 
   /** Reserves `bytes` for a download in place of what it had reserved; DISK_FULL if they are not there. */
-  async reserve(downloadId: string, bytes: number): Promise<void> {
-    const release = await this.#turns.acquire();
-    try {
-      this.free(downloadId);
-      const space = await this.#store.space();
-      const reserved = [...this.#reserved.values()].reduce((sum, part) => sum + part, 0);
-      const headroom = this.#headroomBytes ?? defaultHeadroom(space);
-      if (bytes > 0 && space.freeBytes !== undefined && bytes + headroom + reserved > space.freeBytes) {
-        throw tooLittle(bytes, space.freeBytes, { headroom, reserved });
-      }
-      this.#reserved.set(downloadId, bytes);
-    } finally {
-      release();
-    }
+  reserve(downloadId: string, bytes: number): Promise<void> {
+    return this.#reserve(downloadId, () => bytes);
   }
 
-  /** So many reserved bytes were written, and count as used by the disk now. */
+  /** So many reserved bytes were written, and count as used by the disk now; fewer than none if what was written is gone. */
   spend(downloadId: string, bytes: number): void {
     const left = this.#reserved.get(downloadId);
     if (left !== undefined) this.#reserved.set(downloadId, Math.max(0, left - bytes));
@@ -57,8 +45,9 @@ export class DiskRoom {
       take: async (bytes) => {
         left -= bytes;
         if (left >= 0) return;
-        left += Math.max(STEP, bytes);
-        await this.reserve(downloadId, (this.#reserved.get(downloadId) ?? 0) + Math.max(STEP, bytes));
+        const step = Math.max(STEP, bytes);
+        left += step;
+        await this.#reserve(downloadId, (held) => held + step);
       },
     };
   }
@@ -66,6 +55,24 @@ export class DiskRoom {
   /** A download needs nothing more. */
   free(downloadId: string): void {
     this.#reserved.delete(downloadId);
+  }
+
+  /** One at a time, so that what `wanted` makes of the bytes held so far is what is reserved. */
+  async #reserve(downloadId: string, wanted: (held: number) => number): Promise<void> {
+    const release = await this.#turns.acquire();
+    try {
+      const space = await this.#store.space();
+      const held = this.#reserved.get(downloadId) ?? 0;
+      const bytes = wanted(held);
+      const reserved = [...this.#reserved.values()].reduce((sum, part) => sum + part, -held);
+      const headroom = this.#headroomBytes ?? defaultHeadroom(space);
+      if (bytes > 0 && space.freeBytes !== undefined && bytes + headroom + reserved > space.freeBytes) {
+        throw tooLittle(bytes, space.freeBytes, { headroom, reserved });
+      }
+      this.#reserved.set(downloadId, bytes);
+    } finally {
+      release();
+    }
   }
 
   /** The error for a download that ran into a full disk with `needed` bytes to go. */

@@ -128,11 +128,12 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       },
       get: (downloadId) => jobs.get(downloadId),
       list: (request) => jobs.list(request),
-      watch: (downloadId, signal) => hub.watch(downloadId, signal),
+      // Ids may be spelled in capitals; the record does not mind, and answers them in small letters.
+      watch: (downloadId, signal) => hub.watch(downloadId.toLowerCase(), signal),
       async cancel(downloadId) {
         const download = await jobs.cancel(downloadId);
-        scheduler.drop(downloadId);
-        credentials.forget(downloadId);
+        scheduler.drop(download.id);
+        credentials.forget(download.id);
         return download;
       },
     },

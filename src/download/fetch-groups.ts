@@ -1,5 +1,5 @@
 import type { Digest } from "../domain/digest.ts";
-import { DomainError } from "../domain/errors.ts";
+import { DomainError, isDomainError } from "../domain/errors.ts";
 import type { VersionFile } from "../domain/model.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
 import type { Job, JobTools } from "./job.ts";
@@ -29,22 +29,9 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
   const { rateLimit } = job.download;
   const own = rateLimit === undefined ? undefined : new TokenBucket(rateLimit, tools.clock);
   const limiter = joinLimiters(tools.limiter, own);
-
-  const running = new Set<Promise<Content>>();
-  try {
-    await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
-      const fetching = fetchGroup(tools, { ...job, signal }, group, limiter);
-      running.add(fetching);
-      try {
-        complete(group, await fetching);
-      } finally {
-        running.delete(fetching);
-      }
-    });
-  } finally {
-    // After a failure the others stop too; their parts are closed before the job is given up.
-    await Promise.allSettled(running);
-  }
+  await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
+    complete(group, await fetchGroup(tools, { ...job, signal }, group, limiter));
+  });
   return files;
 }
 
@@ -52,15 +39,20 @@ function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLi
   const { digest } = group.file;
   if (digest === undefined) return transferGroup(tools, job, group, limiter);
   return tools.contents.run(digest, job.signal, async () => {
-    const found = await adopt(tools, job, digest);
+    const found = await adopt(tools, job, digest, group.file.size);
     return found ?? transferGroup(tools, job, group, limiter);
   });
 }
 
 /** Takes a blob that is in the store by now though the record did not have it: bytes in the store are always verified. */
-async function adopt({ store, jobs, ...tools }: JobTools, job: Job, digest: Digest): Promise<Content | undefined> {
+async function adopt(
+  { store, jobs, ...tools }: JobTools,
+  job: Job,
+  digest: Digest,
+  expected: number | undefined,
+): Promise<Content | undefined> {
   const found = await store.stat(digest);
-  if (found === undefined) return undefined;
+  if (found === undefined || found.size !== (expected ?? found.size)) return undefined;
   const { size } = found;
   const stillThere = async () => {
     if ((await store.stat(digest)) === undefined) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
@@ -69,7 +61,7 @@ async function adopt({ store, jobs, ...tools }: JobTools, job: Job, digest: Dige
     await throughOutages(tools, job.signal, () => jobs.admit(job.lease, digest, size, stillThere));
     return { digest, size };
   } catch (error) {
-    if (error instanceof DomainError && error.reason === "BLOB_NOT_FOUND") return undefined;
+    if (isDomainError(error, "BLOB_NOT_FOUND")) return undefined;
     throw error;
   }
 }
@@ -92,7 +84,7 @@ async function transferGroup(tools: JobTools, job: Job, group: FileGroup, rate: 
 }
 
 /** Tells the job's progress and the account of the disk what a transfer does. */
-function observe(tools: JobTools, { lease, progress, signal }: Job, { paths }: FileGroup): TransferObserver {
+function observe(tools: JobTools, { lease, progress, signal }: Job, { file, paths }: FileGroup): TransferObserver {
   const [first = ""] = paths;
   return {
     sized: (size) => {
@@ -104,7 +96,9 @@ function observe(tools: JobTools, { lease, progress, signal }: Job, { paths }: F
       tools.room.spend(lease.downloadId, bytes);
     },
     restarted: async () => {
-      progress.restarted(first);
+      const lost = progress.restarted(first);
+      // Bytes of a file of unknown size are reserved as they come.
+      if (file.size !== undefined) tools.room.spend(lease.downloadId, -lost);
       const { attempt } = progress;
       await throughOutages(tools, signal, () => tools.jobs.advance(lease, "TRANSFERRING", { attempt }));
     },

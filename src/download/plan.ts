@@ -42,9 +42,10 @@ export async function planDownload(
   const missing: FileGroup[] = [];
   for (const group of groups) {
     const { digest } = group.file;
-    // The record may know a blob that somebody took out of the store's folder.
-    const found = digest !== undefined && recorded.has(digest) ? await store.stat(digest) : undefined;
-    if (digest !== undefined && found !== undefined) present.push({ ...group, digest, size: found.size });
+    const size = digest && recorded.get(digest);
+    // The record may know a blob that somebody took out of the store's folder, or cut short there.
+    const isThere = digest !== undefined && size !== undefined && (await store.stat(digest))?.size === size;
+    if (isThere) present.push({ ...group, digest, size });
     else missing.push(group);
   }
   return { present, missing };

@@ -12,7 +12,6 @@ export interface RetryTools {
 
 const DATABASE_BACKOFF: Backoff = { baseMs: 200, maxMs: 2_000 };
 const MAX_SOURCE_FAILURES = 8;
-const MAX_RETRY_AFTER_MS = 5 * 60_000;
 
 /** Runs a write of the record, again and again while the database is away; only for writes that are harmless to repeat. */
 export async function throughOutages<Result>(
@@ -43,8 +42,7 @@ export async function askSource<Result>(
       return await ask();
     } catch (error) {
       if (!(error instanceof SourceUnavailable) || failures >= MAX_SOURCE_FAILURES) throw error;
-      const asked = Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS);
-      await clock.sleep(Math.max(asked, backoffMs(sourceBackoff, failures, random)), signal);
+      await clock.sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(sourceBackoff, failures, random)), signal);
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Maps items with at most `limit` of them at work at once; results are in the items' order. The first failure is thrown at
- * once and starts no further item; those at work are told by the signal that `work` gets.
+ * Maps items with at most `limit` of them at work at once; results are in the items' order. After a failure no further item
+ * is started and those at work are told by the signal that `work` gets; when all have ended, the first failure is thrown.
  */
 export async function mapConcurrently<Item, Result>(
   items: readonly Item[],
@@ -13,16 +13,16 @@ export async function mapConcurrently<Item, Result>(
   const either = AbortSignal.any([signal, stop.signal]);
   const queue = items.entries();
   const run = async (): Promise<void> => {
-    for (const [index, item] of queue) {
-      either.throwIfAborted();
-      results[index] = await work(item, index, either);
+    try {
+      for (const [index, item] of queue) {
+        either.throwIfAborted();
+        results[index] = await work(item, index, either);
+      }
+    } catch (error) {
+      stop.abort(error);
     }
   };
-  try {
-    await Promise.all(Array.from({ length: Math.min(limit, items.length) }, run));
-  } catch (error) {
-    stop.abort(error);
-    throw error;
-  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, run));
+  stop.signal.throwIfAborted();
   return results;
 }

@@ -1,13 +1,14 @@
 import { constants } from "node:fs";
-import { access, type FileHandle, mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
-import { resolve } from "node:path";
+import { access, mkdir, open, rename, rm, stat, statfs } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Digest } from "../domain/digest.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { Logger } from "../domain/logger.ts";
 import type { BlobStore, ByteRange, Space } from "../domain/ports/blob-store.ts";
-import { isMissing, systemCode } from "../lib/system-error.ts";
+import { FOLDER_MODE, makeFolder } from "../lib/make-folder.ts";
+import { isMissing } from "../lib/system-error.ts";
 import { onDisk } from "./disk-errors.ts";
 import { type DiskLayout, diskLayout } from "./disk-layout.ts";
 
@@ -18,7 +19,6 @@ export interface DiskStoreOptions {
   readonly log: Logger;
 }
 
-const FOLDER_MODE = 0o750;
 const READ_BUFFER_BYTES = 256 * 1024;
 /** A network file system whose server went away does not answer at all. */
 const CHECK_TIMEOUT_MS = 5_000;
@@ -34,6 +34,7 @@ export async function createDiskStore({ directory, log }: DiskStoreOptions): Pro
   await onDisk(async () => {
     await mkdir(layout.blobs, { recursive: true, mode: FOLDER_MODE });
     await mkdir(layout.parts, { recursive: true, mode: FOLDER_MODE });
+    for (const folder of [dirname(layout.blobs), dirname(layout.parts)]) await syncFolder(folder);
   });
   log.debug("disk store is open", { directory: layout.blobs });
   return {
@@ -54,15 +55,16 @@ async function statBlob(layout: DiskLayout, digest: Digest): Promise<{ size: num
 
 async function commitBlob(layout: DiskLayout, digest: Digest, path: string): Promise<void> {
   const folder = layout.folderOf(digest);
-  // Only the folder of the first two digits may be missing: had all of them gone, the disk would not be ours.
-  if (await makeFolder(folder)) await syncFolder(layout.blobs);
+  // Not with those above it: had they gone, the disk would not be ours.
+  await makeFolder(folder);
   try {
     await rename(path, layout.fileOf(digest));
   } catch (error) {
     const committedBefore = isMissing(error) && (await statBlob(layout, digest)) !== undefined;
     if (!committedBefore) throw error;
   }
-  await syncFolder(folder);
+  // Both, whoever made the folder: they may have died, or be about to do the same.
+  await Promise.all([syncFolder(folder), syncFolder(layout.blobs)]);
 }
 
 async function readBlob(layout: DiskLayout, digest: Digest, range?: ByteRange): Promise<Readable> {
@@ -111,24 +113,8 @@ async function ifThere<Result>(layout: DiskLayout, lookUp: () => Promise<Result>
   }
 }
 
-/** Makes one folder; answers whether it was not there before. */
-async function makeFolder(folder: string): Promise<boolean> {
-  try {
-    await mkdir(folder, { mode: FOLDER_MODE });
-    return true;
-  } catch (error) {
-    if (systemCode(error) === "EEXIST") return false;
-    throw error;
-  }
-}
-
 /** Makes a name that was put into a folder survive a loss of power. */
 async function syncFolder(folder: string): Promise<void> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(folder, "r");
-    await handle.sync();
-  } finally {
-    await handle?.close();
-  }
+  await using handle = await open(folder, "r");
+  await handle.sync();
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -79,14 +79,15 @@ describe("a download", () => {
       attempt: 1,
     });
     expect(messages.every(({ downloadId }) => downloadId === started.id)).toBe(true);
-    expect(await bytesOfVersion(modelId)).toEqual(
-      new Map([
-        ["config.json", config],
-        ["copy/weights.bin", weights],
-        ["empty", Buffer.alloc(0)],
-        ["weights.bin", weights],
-      ]),
-    );
+    const expected = {
+      "config.json": config,
+      "copy/weights.bin": weights,
+      empty: Buffer.alloc(0),
+      "weights.bin": weights,
+    };
+    const bodies = await bytesOfVersion(modelId);
+    expect([...bodies.keys()].sort()).toEqual(Object.keys(expected).sort());
+    for (const [path, body] of Object.entries(expected)) expect(bodies.get(path)?.equals(body)).toBe(true);
     expect(getsOf(second.path)).toBe(0);
     expect(await cluster.models.get(modelId)).toMatchObject({ status: "AVAILABLE", latestVersion: 1 });
     expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
@@ -107,6 +108,10 @@ describe("a download", () => {
     await cluster.store.remove(digestOf(bytes));
     expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED", version: 1, reusedBytes: 0 });
     expect(await cluster.store.stat(digestOf(bytes))).toEqual({ size: MiB });
+    // Or cut it short there.
+    await truncate(join(cluster.directory, "blobs", "sha256", sha256.slice(0, 2), sha256), 1000);
+    expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED", version: 1, reusedBytes: 0 });
+    expect((await bytesOfVersion(modelId)).get("a")?.equals(bytes)).toBe(true);
     await service.stop(1000);
   });
 
@@ -307,7 +312,33 @@ describe("progress", () => {
     expect(messages.some(({ state, completedBytes }) => state === "TRANSFERRING" && completedBytes > 0)).toBe(true);
     expect(messages.flatMap(({ files }) => files).map(({ path }) => path)).toContain("a");
     expect(messages.at(-1)).toMatchObject({ state: "SUCCEEDED", version: 1, completedBytes: 3 * MiB });
+    expect(messages.flatMap(({ files }) => files).at(-1)).toMatchObject({ state: "COMPLETE", completedBytes: 3 * MiB });
     await owner.stop(1000);
+  });
+
+  it("of a download that is deleted ends as cancelled, at its owner and elsewhere", async () => {
+    const owner = await cluster.replica();
+    const other = await cluster.replica();
+    owner.start();
+    const { url } = serve(randomBytes(4 * MiB), { bytesPerSecond: MiB });
+    const modelId = await cluster.model({ url, path: "a" });
+    const { id } = await owner.downloads.start(downloadOf(modelId));
+    await watchUntil(owner, id, ({ completedBytes }) => completedBytes > 0);
+    // However the id is spelled.
+    const watching = [watchAll(owner, id.toUpperCase()), watchAll(other, id)];
+    await watchUntil(other, id, ({ state }) => state === "TRANSFERRING");
+    await cluster.models.delete(modelId, { etag: "", force: true });
+    for (const messages of await Promise.all(watching)) expect(messages.at(-1)?.state).toBe("CANCELLED");
+    await owner.stop(1000);
+  });
+
+  it("is not told any more once the service stops, not even to those who come just then", async () => {
+    const service = await cluster.replica();
+    const { id } = await service.downloads.start(downloadOf(await cluster.model({ url: serve(randomBytes(1)).url })));
+    const watching = expect(watchAll(service, id)).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
+    await service.stop(1000);
+    await watching;
+    await service.downloads.cancel(id);
   });
 });
 
@@ -441,6 +472,22 @@ describe("a full disk", () => {
     const { last } = await download(service, await cluster.model({ url: serve(randomBytes(2 * MiB)).url, path: "b" }));
     expect(last.error).toMatchObject({ reason: "DISK_FULL", message: expect.stringContaining("reserved") });
     expect((await watchAll(service, first.id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
+    await service.stop(1000);
+  });
+
+  it("counts once more what has to come again", async () => {
+    const store = withSpace({ capacityBytes: 100 * MiB, freeBytes: 3 * MiB });
+    const service = await cluster.replica({ store });
+    service.start();
+    const body = randomBytes(2 * MiB);
+    const { url, sha256 } = serve(body, { corrupt: true });
+    const slow = serve(body, { bytesPerSecond: MiB });
+    const modelId = await cluster.model({ url, path: "a", sha256, mirrors: [slow.url] });
+    const { id } = await service.downloads.start(downloadOf(modelId));
+    await watchUntil(service, id, ({ attempt }) => attempt === 2);
+    const { last } = await download(service, await cluster.model({ url: serve(randomBytes(2 * MiB)).url, path: "b" }));
+    expect(last.error).toMatchObject({ reason: "DISK_FULL", message: expect.stringContaining("reserved") });
+    expect((await watchAll(service, id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
     await service.stop(1000);
   });
 

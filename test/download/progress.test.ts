@@ -224,4 +224,12 @@ describe("progress of another process", () => {
     expect(remote.snapshot(sequence).files.map(({ path }) => path)).toEqual(["a"]);
     expect(remote.snapshot().files).toHaveLength(2);
   });
+
+  it("tells all files as complete when it has succeeded, though nothing is kept of them then", () => {
+    const file = { path: "a", state: "TRANSFERRING", completedBytes: 1, totalBytes: 9 } as const;
+    const remote = new RemoteProgress(told({ files: [file] }));
+    const { sequence } = remote;
+    remote.update(told({ state: "SUCCEEDED", completedBytes: 9, updateTime: new Date(1) }));
+    expect(remote.snapshot(sequence).files).toEqual([{ ...file, state: "COMPLETE", completedBytes: 9 }]);
+  });
 });

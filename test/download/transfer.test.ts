@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { access, readdir, readFile, writeFile } from "node:fs/promises";
+import { readFileSync, writeFileSync } from "node:fs";
+import { access, readdir, readFile, readlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -155,6 +156,7 @@ describe("a transfer", () => {
     const { done } = watchTransfer(transfer, await bench.file({ url }));
     await expect(done).rejects.toMatchObject({ reason });
     expect(origin.requestsOf(path).filter(({ method }) => method === "GET")).toHaveLength(1);
+    expect(await readdir(bench.spool)).toEqual([]);
   });
 });
 
@@ -234,6 +236,16 @@ describe("mirrors", () => {
     expect(heard.restarts).toBe(1);
   });
 
+  it("that hold another file cost nothing of what is here", async () => {
+    const bad = serve({ dropAfter: 2 * MiB, times: 1 });
+    const other = serve({ ranges: "ignore" }, randomBytes(MiB));
+    const file = await bench.file({ url: bad.url, mirrors: [other.url], sha256 });
+    const { heard, done } = watchTransfer(transfer, file);
+    expect(await done).toMatchObject({ digest: digestOf(bytes) });
+    expect(origin.requestsOf(other.path)).toHaveLength(1);
+    expect(heard).toMatchObject({ restarts: 0, received: bytes.length });
+  });
+
   it("begin from zero if nothing shows that they hold the same", async () => {
     const bad = serve({ dropAfter: 2 * MiB, times: 1 });
     const other = randomBytes(bytes.length);
@@ -275,6 +287,22 @@ describe("parts", () => {
     expect(heard).toMatchObject({ kept: first.received, received: bytes.length - first.received });
     const left = (await readdir(bench.spool, { recursive: true })).filter((name) => name.endsWith(".part"));
     expect(left.map((name) => `${bench.spool}/${name}`)).toEqual([path]);
+  });
+
+  it("of another process that starts over meanwhile are not mixed with what comes", async () => {
+    const { url } = serve();
+    const file = await bench.file({ url });
+    const lease = newLease();
+    await transferUntil(transfer, file, 2 * MiB, { lease });
+    const [part = ""] = await partsIn(bench.spool);
+    const record = part.replace(/part$/, "json");
+    const { heard, done } = watchTransfer(await bench.process(), file, {
+      lease: { ...lease, epoch: 2 },
+      onKept: () =>
+        writeFileSync(record, readFileSync(record, "utf8").replace(/"validator":"[^,]*/, '"validator":"new"')),
+    });
+    expect(await done).toMatchObject({ digest: digestOf(bytes) });
+    expect(heard).toMatchObject({ restarts: 1, received: bytes.length });
   });
 
   it("survive an owner that goes on writing after it was replaced", async () => {
@@ -355,6 +383,21 @@ describe("parts", () => {
     expect(heard).toMatchObject({ kept: trusted, received: bytes.length - trusted });
   });
 
+  it("never claim more on the disk than is in the file", async () => {
+    const { url } = serve();
+    const file = await bench.file({ url });
+    const lease = newLease();
+    await transferUntil(transfer, file, 3 * MiB, { lease });
+    const [part = ""] = await partsIn(bench.spool);
+    const path = part.replace(/part$/, "json");
+    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, "utf8")), synced: 3 * MiB }));
+    await truncate(part, MiB);
+    await transferUntil(transfer, file, 1, { lease: { ...lease, epoch: 2 } });
+    const [next = ""] = await partsIn(bench.spool);
+    const { synced } = JSON.parse(await readFile(next.replace(/part$/, "json"), "utf8"));
+    expect(synced).toBeLessThanOrEqual(MiB);
+  });
+
   it("are not trusted for bytes that a crash left wrong", async () => {
     const { url } = serve();
     const file = await bench.file({ url, sha256 });
@@ -403,6 +446,23 @@ describe("parts", () => {
       const { heard, done } = watchTransfer(transfer, file, { lease: { ...lease, epoch: 2 } });
       expect(await done).toMatchObject({ digest: digestOf(bytes) });
       expect(heard.kept).toBeGreaterThan(0);
+    } finally {
+      unmount();
+    }
+  });
+
+  it("that find no room for their record leave nothing open", async (context) => {
+    // The folder of parts, one in it, and the file: none is left for the record.
+    const unmount = mountTmpfs(bench.spool, "size=1m,nr_inodes=3");
+    if (unmount === undefined) return context.skip("file systems cannot be mounted here");
+    try {
+      const { done } = watchTransfer(transfer, await bench.file({ url: serve().url }));
+      await expect(done).rejects.toMatchObject({ reason: "DISK_FULL" });
+      expect(await readdir(bench.spool)).toEqual([]);
+      const open = await Promise.all(
+        (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")),
+      );
+      expect(open.filter((path) => path.startsWith(bench.spool))).toEqual([]);
     } finally {
       unmount();
     }

@@ -1,10 +1,11 @@
-import { type Download, isTerminal, type Progress } from "../../domain/download.ts";
-import { DomainError, isDomainError } from "../../domain/errors.ts";
+import { isTerminal, type Progress } from "../../domain/download.ts";
+import { DomainError } from "../../domain/errors.ts";
 import type { Logger } from "../../domain/logger.ts";
 import type { DownloadJobs, Lease } from "../../domain/ports/download-jobs.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { Channel } from "./channel.ts";
+import { Channel, type Watcher } from "./channel.ts";
 import type { JobProgress } from "./job-progress.ts";
+import type { ProgressSource } from "./progress-source.ts";
 import { RemoteProgress } from "./remote-progress.ts";
 import { ProgressSaver } from "./saver.ts";
 
@@ -51,8 +52,7 @@ export class ProgressHub {
 
   /** See {@link Downloads.watch}. */
   async *watch(downloadId: string, signal: AbortSignal): AsyncGenerator<Progress, void, undefined> {
-    const channel = await this.#open(downloadId);
-    const watcher = channel.join();
+    const { channel, watcher } = await this.#join(downloadId);
     this.#keepTime();
     try {
       for (;;) {
@@ -74,19 +74,17 @@ export class ProgressHub {
     for (const channel of this.#channels.values()) channel.fail(shuttingDown());
   }
 
-  async #open(downloadId: string): Promise<Channel> {
-    if (this.#closed) throw shuttingDown();
-    const remote = this.#known(downloadId) ? undefined : await this.#read(downloadId);
-    const known = this.#channels.get(downloadId);
-    if (known !== undefined) return known;
-    const source = this.#local.get(downloadId) ?? new RemoteProgress(remote ?? (await this.#read(downloadId)));
-    const channel = new Channel(source, this.#clock);
-    this.#channels.set(downloadId, channel);
-    return channel;
-  }
-
-  #known(downloadId: string): boolean {
-    return this.#channels.has(downloadId) || this.#local.has(downloadId);
+  /** Joins in the same breath, lest the last other watcher takes the channel away in between. */
+  async #join(downloadId: string): Promise<{ channel: Channel; watcher: Watcher }> {
+    let channel = this.#channels.get(downloadId);
+    if (channel === undefined) {
+      const source = this.#local.get(downloadId) ?? new RemoteProgress(await this.#read(downloadId));
+      if (this.#closed) throw shuttingDown();
+      // While that was read, this process may have begun to work on it, or somebody to watch it.
+      channel = this.#channels.get(downloadId) ?? new Channel(this.#local.get(downloadId) ?? source, this.#clock);
+      this.#channels.set(downloadId, channel);
+    }
+    return { channel, watcher: channel.join() };
   }
 
   /** Timers run only while somebody watches. */
@@ -110,12 +108,14 @@ export class ProgressHub {
     if (this.#polling) return;
     this.#polling = true;
     try {
-      const remote = [...this.#channels].filter(([, { source }]) => source instanceof RemoteProgress && !source.ended);
-      if (remote.length === 0) return;
-      const kept = await this.#jobs.readProgress(remote.map(([downloadId]) => downloadId));
-      await Promise.all(
-        remote.map(([downloadId, channel]) => this.#refresh(downloadId, channel, kept.get(downloadId))),
-      );
+      const ids = [...this.#channels].flatMap(([id, { source }]) => (isOpen(source) ? [id] : []));
+      if (ids.length === 0) return;
+      const found = await this.#jobs.readProgress(ids);
+      for (const id of ids) {
+        const source = this.#channels.get(id)?.source;
+        if (!isOpen(source)) continue;
+        source.update(found.get(id) ?? cancelled(source.snapshot()));
+      }
     } catch (error) {
       this.#log.debug("progress of other processes could not be read", { error });
     } finally {
@@ -123,35 +123,34 @@ export class ProgressHub {
     }
   }
 
-  async #refresh(downloadId: string, channel: Channel, kept: Progress | undefined): Promise<void> {
-    try {
-      const progress = progressOf(await this.#jobs.get(downloadId), kept);
-      if (channel.source instanceof RemoteProgress) channel.source.update(progress);
-    } catch (error) {
-      if (!isDomainError(error, "DOWNLOAD_NOT_FOUND")) throw error;
-      channel.fail(error);
-    }
-  }
-
   async #read(downloadId: string): Promise<Progress> {
-    const download = await this.#jobs.get(downloadId);
-    return progressOf(download, (await this.#jobs.readProgress([downloadId])).get(downloadId));
+    const progress = (await this.#jobs.readProgress([downloadId])).get(downloadId);
+    if (progress !== undefined) return progress;
+    throw new DomainError("DOWNLOAD_NOT_FOUND", `there is no download '${downloadId}'`, {
+      metadata: { download_id: downloadId },
+    });
   }
 
   async #learnEnding(progress: JobProgress): Promise<void> {
+    const { downloadId } = progress;
     try {
-      const { state, version, error } = await this.#jobs.get(progress.downloadId);
+      const found = await this.#jobs.readProgress([downloadId]);
+      const { state, version, error } = found.get(downloadId) ?? cancelled(progress.snapshot());
       if (isTerminal(state)) progress.end(state, { version, error });
     } catch (error) {
-      if (isDomainError(error, "DOWNLOAD_NOT_FOUND")) this.#channels.get(progress.downloadId)?.fail(error);
-      else this.#log.debug("the end of a download could not be read", { downloadId: progress.downloadId, error });
+      this.#log.debug("the end of a download could not be read", { downloadId, error });
     }
   }
 }
 
-/** What the record says of a download, with the files that its owner keeps for others. */
-function progressOf({ progress, state, resolvedRevision, version, error }: Download, kept?: Progress): Progress {
-  return { ...progress, state, resolvedRevision, version, error, files: kept?.files ?? progress.files };
+/** Whether a source has to be read from the record. */
+function isOpen(source: ProgressSource | undefined): source is RemoteProgress {
+  return source instanceof RemoteProgress && !source.ended;
+}
+
+/** How a download ended whose record is gone: its model was deleted. */
+function cancelled(last: Progress): Progress {
+  return { ...last, state: "CANCELLED" };
 }
 
 function shuttingDown(): DomainError {

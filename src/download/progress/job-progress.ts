@@ -113,14 +113,16 @@ export class JobProgress implements ProgressSource {
     this.kept(path, bytes);
   }
 
-  /** The file starts over from zero, and with that a new attempt begins. */
-  restarted(path: string): void {
+  /** The file starts over from zero, and with that a new attempt begins. Answers how many bytes are void. */
+  restarted(path: string): number {
+    const lost = this.#files.get(path)?.completedBytes ?? 0;
     this.#attempt += 1;
+    this.#sourceBytes -= lost;
     this.#change(path, (file) => {
-      this.#sourceBytes -= file.completedBytes;
       file.completedBytes = 0;
       file.state = "TRANSFERRING";
     });
+    return lost;
   }
 
   verifying(path: string): void {

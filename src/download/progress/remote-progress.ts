@@ -22,24 +22,30 @@ export class RemoteProgress implements ProgressSource {
 
   /** Takes in what was read; what is older than what is known already is passed over. */
   update(progress: Progress): void {
-    if (this.ended) return;
-    const { attempt, completedBytes } = this.#progress;
+    if (this.ended || sameJob(this.#progress, progress)) return;
+    const { attempt, completedBytes, sourceBytes, reusedBytes, completedFiles } = this.#progress;
     const older =
       progress.attempt < attempt || (progress.attempt === attempt && progress.completedBytes < completedBytes);
     if (older && !isTerminal(progress.state)) return;
-    if (sameJob(this.#progress, progress)) return;
     this.#sequence += 1;
     // The counters of a job that has ended may lag behind what was seen of it.
-    const { sourceBytes, reusedBytes, completedFiles } = this.#progress;
     this.#progress = older
       ? { ...progress, attempt, completedBytes, sourceBytes, reusedBytes, completedFiles }
       : progress;
-    this.#takeFiles(progress.files);
+    // Nothing is kept of the files of a job that has ended.
+    this.#takeFiles(progress.state === "SUCCEEDED" ? this.#completeFiles() : progress.files);
   }
 
   snapshot(since = 0): Progress {
     const files = [...this.#files.values()].filter(({ changed }) => changed > since).map(({ file }) => file);
     return { ...this.#progress, files };
+  }
+
+  #completeFiles(): FileProgress[] {
+    return [...this.#files.values()].map(({ file }) => {
+      const { totalBytes, completedBytes } = file;
+      return { ...file, state: "COMPLETE", completedBytes: totalBytes ?? completedBytes };
+    });
   }
 
   #takeFiles(files: readonly FileProgress[]): void {

@@ -15,7 +15,7 @@ import { partError } from "./part-errors.ts";
 import { namesIn, ownerOf, removeIfEmpty } from "./part-names.ts";
 import { readBootId } from "./part-record.ts";
 import { SlabPool } from "./slab-pool.ts";
-import type { IsLive, PartSurvey, Transfer } from "./transfer.ts";
+import type { IsLive, Transfer } from "./transfer.ts";
 import { type TransferTools, transferFile } from "./transfer-file.ts";
 
 export interface TransferOptions {
@@ -70,31 +70,24 @@ export async function createTransfer(options: TransferOptions): Promise<Transfer
   return {
     transferFile: (request) => transferFile(tools, request),
     survey: async (lease, files) => {
-      const survey = { kept: 0, copied: 0 };
+      let [kept, copied] = [0, 0];
       try {
         const contents = new Set(await readdir(spool));
         for (const file of files) {
           if (!contents.has(contentKey(file))) continue;
           const [best] = await findFormerParts(spool, lease, file, parts, isLive);
-          add(survey, best);
+          if (best === undefined) continue;
+          kept += best.trusted;
+          if (best.foreign) copied = Math.max(copied, best.trusted);
         }
       } catch (error) {
         throw partError(error);
       }
-      return survey;
+      return { kept, copied };
     },
     sweep: () => sweepParts(spool, isLive, clock.date().getTime() - PART_LIFETIME_MS),
     close: () => parts.hashes.close(),
   };
-}
-
-function add(
-  survey: { -readonly [Key in keyof PartSurvey]: number },
-  part?: { trusted: number; foreign: boolean },
-): void {
-  if (part === undefined) return;
-  survey.kept += part.trusted;
-  if (part.foreign) survey.copied = Math.max(survey.copied, part.trusted);
 }
 
 /** Takes away files below the spool that were last written before `before` and whose download has ended. */

@@ -1,16 +1,14 @@
 /** What the main thread tells a hash worker; a stream's messages are handled in order. */
 export type HashCommand =
   | { readonly kind: "open"; readonly stream: number; readonly gitBlobSize?: number }
-  | { readonly kind: "update"; readonly stream: number; readonly bytes: Uint8Array }
+  | { readonly kind: "update"; readonly stream: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: "digest"; readonly stream: number }
   | { readonly kind: "drop"; readonly stream: number };
 
 /** The answer to an `update` or a `digest`. */
-export interface HashReply {
-  readonly stream: number;
-  /** Only after `digest`. */
-  readonly digests?: HashDigests;
-}
+export type HashReply =
+  | { readonly stream: number; readonly memory: ArrayBuffer }
+  | { readonly stream: number; readonly digests: HashDigests };
 
 /** The digests of one stream of bytes, as lower-case hex. */
 export interface HashDigests {

@@ -4,8 +4,8 @@ import type { HashCommand, HashDigests, HashReply } from "./hash-messages.ts";
 
 /** One stream of bytes that is being hashed in another thread. */
 export interface HashStream {
-  /** Hashes shared bytes; resolves when they may be overwritten. */
-  update(bytes: Uint8Array): Promise<void>;
+  /** Hashes bytes, whose memory goes to the other thread with them; answers it when it is back. */
+  update(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
   /** Ends the stream. */
   digest(): Promise<HashDigests>;
   /** Ends the stream without an answer. Harmless after {@link HashStream.digest}. */
@@ -80,13 +80,15 @@ class HashThread {
     this.#post({ kind: "open", stream, gitBlobSize });
     return {
       update: async (bytes) => {
-        await this.#ask({ kind: "update", stream, bytes });
+        const reply = await this.#ask({ kind: "update", stream, bytes }, [bytes.buffer]);
+        if ("memory" in reply) return reply.memory;
+        throw outOfTurn();
       },
       digest: async () => {
-        const { digests } = await this.#ask({ kind: "digest", stream });
+        const reply = await this.#ask({ kind: "digest", stream });
         this.#waiting.delete(stream);
-        if (digests === undefined) throw new DomainError("INTERNAL", "hashing gave no digest");
-        return digests;
+        if ("digests" in reply) return reply.digests;
+        throw outOfTurn();
       },
       drop: () => {
         if (this.#waiting.delete(stream)) this.#post({ kind: "drop", stream });
@@ -98,16 +100,16 @@ class HashThread {
     await this.#worker.terminate();
   }
 
-  #ask(command: HashCommand): Promise<HashReply> {
+  #ask(command: HashCommand, transfer: ArrayBuffer[] = []): Promise<HashReply> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const { promise, resolve, reject } = Promise.withResolvers<HashReply>();
     this.#waiting.get(command.stream)?.push({ resolve, reject });
-    this.#post(command);
+    this.#post(command, transfer);
     return promise;
   }
 
-  #post(command: HashCommand): void {
-    this.#worker.postMessage(command);
+  #post(command: HashCommand, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(command, transfer);
   }
 
   #fail(cause: unknown): void {
@@ -116,4 +118,8 @@ class HashThread {
     for (const waiting of this.#waiting.values()) for (const { reject } of waiting) reject(this.#failure);
     this.#waiting.clear();
   }
+}
+
+function outOfTurn(): DomainError {
+  return new DomainError("INTERNAL", "a hashing thread answered out of turn");
 }

@@ -5,8 +5,8 @@ import type { HashCommand, HashReply } from "./hash-messages.ts";
 /** A thread that hashes; several streams of bytes can be open in it at once. */
 const streams = new Map<number, { sha256: Hash; gitBlobSha1?: Hash }>();
 
-function reply(message: HashReply): void {
-  parentPort?.postMessage(message);
+function reply(message: HashReply, transfer: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, transfer);
 }
 
 parentPort?.on("message", (command: HashCommand) => {
@@ -21,9 +21,10 @@ parentPort?.on("message", (command: HashCommand) => {
   const hashes = streams.get(stream);
   if (hashes === undefined) return;
   if (command.kind === "update") {
-    hashes.sha256.update(command.bytes);
-    hashes.gitBlobSha1?.update(command.bytes);
-    reply({ stream });
+    const { bytes } = command;
+    hashes.sha256.update(bytes);
+    hashes.gitBlobSha1?.update(bytes);
+    reply({ stream, memory: bytes.buffer }, [bytes.buffer]);
     return;
   }
   streams.delete(stream);

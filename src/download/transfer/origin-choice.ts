@@ -20,7 +20,6 @@ interface Candidate extends NamedOrigin {
 
 /** So often may a place fail before bytes that only it can continue are given up for another place. */
 const PATIENCE = 3;
-const MAX_RETRY_AFTER_MS = 5 * 60_000;
 
 /** Names for the origins of a file: their place in the order, and their host. */
 export function originKeys(origins: readonly FileOrigin[]): string[] {
@@ -67,10 +66,7 @@ export class OriginChoice {
     const candidate = this.#find(key);
     if (candidate === undefined) return;
     candidate.failures += 1;
-    const wait = Math.max(
-      backoffMs(this.#backoff, candidate.failures, this.#random),
-      Math.min(retryAfterMs, MAX_RETRY_AFTER_MS),
-    );
+    const wait = Math.max(backoffMs(this.#backoff, candidate.failures, this.#random), retryAfterMs);
     candidate.notBefore = this.#clock.now() + wait;
   }
 

@@ -1,9 +1,13 @@
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
-import { isMissing, systemCode } from "../../lib/system-error.ts";
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { makeFolder } from "../../lib/make-folder.ts";
+import { isMissing } from "../../lib/system-error.ts";
 import { partError } from "./part-errors.ts";
 import { type PartName, removeIfEmpty } from "./part-names.ts";
 
-/** Makes the part's file, which must not exist, in a folder that another process may be taking away as empty. */
+/**
+ * Makes the part's file, which must not exist, in a folder that another process may be taking away as empty. The spool must
+ * exist: were it missing, the disk would not be the store's.
+ */
 export async function createFile({ folder, dataPath }: PartName): Promise<FileHandle> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -12,15 +16,6 @@ export async function createFile({ folder, dataPath }: PartName): Promise<FileHa
     } catch (error) {
       if (!isMissing(error) || attempt === 3) throw partError(error);
     }
-  }
-}
-
-/** Makes one folder unless it is there. The one that it lies in must exist: were it missing, the disk would not be the store's. */
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { mode: 0o750 });
-  } catch (error) {
-    if (systemCode(error) !== "EEXIST") throw error;
   }
 }
 

@@ -57,18 +57,18 @@ async function agree(
   request: TransferRequest,
 ): Promise<void> {
   const { file, observer } = request;
-  if (opened.offset !== part.length) {
-    if (opened.offset !== 0) {
-      throw new SourceUnavailable(
-        `file '${file.path}': the source '${origin.host}' answered another range than was asked for`,
-      );
-    }
-    await startOver(part, request);
+  const startsOver = opened.offset !== part.length;
+  if (startsOver && opened.offset !== 0) {
+    throw new SourceUnavailable(
+      `file '${file.path}': the source '${origin.host}' answered another range than was asked for`,
+    );
   }
-  const expected = file.size ?? part.from.size;
+  const expected = file.size ?? (startsOver ? undefined : part.from.size);
+  // Before anything is thrown away: an answer that is of another file must not cost what is here.
   if (expected !== undefined && opened.size !== undefined && opened.size !== expected) {
     throw mismatch(file.path, `${expected} bytes were announced, the source has ${opened.size}`);
   }
+  if (startsOver) await startOver(part, request);
   const size = expected ?? opened.size;
   part.comesFrom({ origin: key, validator: opened.validator, size });
   if (size !== undefined) observer.sized(size);

@@ -5,6 +5,7 @@ import { SourceUnavailable } from "../../domain/ports/sources.ts";
 import type { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Semaphore } from "../../lib/semaphore.ts";
+import { isChecked } from "./content-key.ts";
 import { openPart, type PartSource } from "./open-part.ts";
 import { OriginChoice } from "./origin-choice.ts";
 import type { Part } from "./part.ts";
@@ -26,8 +27,8 @@ export interface TransferTools extends PartSource {
   readonly maxFailures: number;
 }
 
-/** Wrong bytes may have been an accident on the way, twice. */
-const MAX_FRESH_STARTS = 2;
+/** What does not match may have been an accident on the way, so often. */
+const MISMATCHES_FORGIVEN = 2;
 
 /** After these, an origin need not be asked again; so too an unavailable one for which a retry cannot help. */
 const REFUSALS: readonly Reason[] = [
@@ -51,13 +52,21 @@ export async function transferFile(tools: TransferTools, request: TransferReques
     const digest = await fetchVerified(tools, part, request);
     await part.seal();
     const { name } = part;
-    return { digest, size: part.length, path: name.dataPath, forget: () => removePart(name) };
+    // What cannot be taken away now is swept later: the file is in the store all the same.
+    return { digest, size: part.length, path: name.dataPath, forget: () => removePart(name).catch(() => {}) };
   } catch (error) {
-    // Bytes that turned out to be wrong are of no use to anyone.
-    const wrong = isDomainError(error, "CONTENT_MISMATCH") && !request.signal.aborted;
-    await (wrong ? part.discard() : part.keep());
+    await (part.length === 0 || isWrong(part, request, error) ? part.discard() : part.keep());
     throw error;
   }
+}
+
+/**
+ * Whether the bytes at hand are of no use to anyone: all are here and do not match, or they cannot be checked and the
+ * source says that the file is another one now. Else it was the last answer that was wrong, and what is here stays.
+ */
+function isWrong(part: Part, request: TransferRequest, error: unknown): boolean {
+  if (!isDomainError(error, "CONTENT_MISMATCH") || request.signal.aborted) return false;
+  return isWhole(part, request) || !isChecked(request.file);
 }
 
 async function fetchVerified(tools: TransferTools, part: Part, request: TransferRequest): Promise<Digest> {
@@ -65,7 +74,7 @@ async function fetchVerified(tools: TransferTools, part: Part, request: Transfer
   const origins = new OriginChoice(file.origins, tools.backoff, tools.clock, tools.random);
   let farthest = part.length;
   let failures = 0;
-  let freshStarts = 0;
+  let mismatches = 0;
   for (;;) {
     signal.throwIfAborted();
     // Outside of what is caught below: when all have refused, that is the end.
@@ -89,11 +98,11 @@ async function fetchVerified(tools: TransferTools, part: Part, request: Transfer
         origins.failed(asked, error);
         tools.log.info("transfer interrupted", { path: file.path, origin: asked, at: part.length, failures, error });
       } else if (isDomainError(error, "CONTENT_MISMATCH")) {
-        freshStarts += 1;
-        if (freshStarts > MAX_FRESH_STARTS) throw error;
+        mismatches += 1;
+        if (mismatches > MISMATCHES_FORGIVEN) throw error;
         origins.distrust(asked);
-        tools.log.warn("file starts over after wrong bytes", { path: file.path, origin: asked, error });
-        await startOver(part, request);
+        tools.log.warn("origin sent what does not match", { path: file.path, origin: asked, error });
+        if (isWrong(part, request, error)) await startOver(part, request);
       } else if (isDomainError(error) && REFUSALS.includes(error.reason)) {
         origins.refused(asked, error);
         tools.log.info("origin refused a file", { path: file.path, origin: asked, error });

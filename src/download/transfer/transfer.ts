@@ -33,7 +33,7 @@ export interface TransferredFile {
   readonly digest: Digest;
   readonly size: number;
   readonly path: string;
-  /** Takes away what was noted beside the file, and the file if it is still there. To be called once it is in the store. */
+  /** Takes away what was noted beside the file, and the file if it is still there. To be called once it is in the store; never fails. */
   forget(): Promise<void>;
 }
 
@@ -56,8 +56,9 @@ export interface Transfer {
   /**
    * Transfers one file, going on from what an earlier transfer kept, over its mirrors and through passing faults.
    *
-   * @throws DomainError SOURCE_UNAVAILABLE when retries brought nothing; CONTENT_MISMATCH after two fresh starts;
-   * DISK_FULL or STORE_UNAVAILABLE; the errors of {@link FileOrigin.open} when no origin is left; the signal's reason.
+   * @throws DomainError SOURCE_UNAVAILABLE when retries brought nothing; CONTENT_MISMATCH when what comes does not match for
+   * the third time; DISK_FULL or STORE_UNAVAILABLE; the errors of {@link FileOrigin.open} when no origin is left; the
+   * signal's reason.
    */
   transferFile(request: TransferRequest): Promise<TransferredFile>;
   /** What is kept of `files` for the holder of `lease`. */

@@ -4,7 +4,7 @@ import { systemCode } from "../../lib/system-error.ts";
 import type { HttpHeaders } from "./http-client.ts";
 
 /** The longest that a source can ask to be left alone; what it asks beyond is not waited for. */
-const MAX_RETRY_AFTER_MS = 10 * 60_000;
+const MAX_RETRY_AFTER_MS = 5 * 60_000;
 
 const NETWORK_FAULTS: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: "did not accept a connection in time",
@@ -59,7 +59,7 @@ export function statusFailure(status: number, headers: HttpHeaders, subject: str
   });
 }
 
-/** How long Retry-After (seconds or a date) asks to wait, in milliseconds; at most ten minutes. */
+/** How long Retry-After (seconds or a date) asks to wait, in milliseconds; at most five minutes. */
 function retryAfter(headers: HttpHeaders): number | undefined {
   const value = headers["retry-after"];
   if (value === undefined) return undefined;

@@ -22,6 +22,9 @@ export interface HttpTarget {
   readonly immutable?: string;
 }
 
+/** Of characters that can be sent back in a header. */
+const STRONG_ETAG = /^"[\x20-\x7e]*"$/;
+
 /**
  * Opens a file at an offset. Nothing is assumed of the answer: where it cannot be a continuation from there, it is the whole
  * file from 0, asked for again if need be. Its body must be read, or the signal fired, or a connection stays taken.
@@ -76,10 +79,14 @@ function refused(answer: HttpAnswer, target: HttpTarget): DomainError {
 
 const nameOf = ({ subject, url }: HttpTarget): string => subject ?? shownUrl(url);
 
-/** A strong etag, else a date: what If-Range can pin an object by. */
+/**
+ * What If-Range can pin an object by: a strong etag, else a date that is older than the answer by a second at least, since
+ * within one the object may be written again.
+ */
 function validatorOf({ headers }: HttpAnswer): string | undefined {
-  const { etag } = headers;
-  return etag?.startsWith('"') ? etag : headers["last-modified"];
+  const { etag, date = "", "last-modified": modified = "" } = headers;
+  if (etag !== undefined && STRONG_ETAG.test(etag)) return etag;
+  return Date.parse(date) - Date.parse(modified) >= 1000 ? modified : undefined;
 }
 
 function opened(

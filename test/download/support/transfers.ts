@@ -71,11 +71,14 @@ export function newLease(): Lease {
   return { downloadId: uuidv7(), epoch: 1 };
 }
 
-/** Transfers a file and says what was heard of it; `onReceived` is told all bytes so far. */
+/** Transfers a file and says what was heard of it; `onKept` and `onReceived` are told all bytes so far. */
 export function watchTransfer(
   transfer: Transfer,
   file: SourceFile,
-  options: Partial<TransferRequest> & { onReceived?: (bytes: number) => void } = {},
+  options: Partial<TransferRequest> & {
+    onKept?: (bytes: number) => void;
+    onReceived?: (bytes: number) => void;
+  } = {},
 ): { heard: Heard; done: Promise<TransferredFile> } {
   const heard: Heard = { kept: 0, received: 0, restarts: 0, sizes: [], verified: 0 };
   const done = transfer.transferFile({
@@ -87,6 +90,7 @@ export function watchTransfer(
       sized: (size) => heard.sizes.push(size),
       kept: (bytes) => {
         heard.kept += bytes;
+        options.onKept?.(heard.kept);
       },
       received: (bytes) => {
         heard.received += bytes;
