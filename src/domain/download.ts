@@ -58,6 +58,13 @@ export interface Download extends DownloadQuery {
   readonly endTime?: Date;
 }
 
+/** What a caller may change of a live download; absent stays as it is. */
+export interface DownloadChanges {
+  readonly priority?: number;
+  /** Bytes a second; `null` lifts the limit. */
+  readonly rateLimit?: number | null;
+}
+
 export const FILE_STATES = ["PENDING", "TRANSFERRING", "VERIFYING", "COMPLETE"] as const;
 /** Where a file of a download stands. */
 export type FileState = (typeof FILE_STATES)[number];

@@ -128,8 +128,22 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       },
       get: (downloadId) => jobs.get(downloadId),
       list: (request) => jobs.list(request),
-      // Ids may be spelled in capitals; the record does not mind, and answers them in small letters.
-      watch: (downloadId, signal) => hub.watch(downloadId.toLowerCase(), signal),
+      watch: (downloadId, signal) => hub.watch(downloadId, signal),
+      async update(downloadId, changes) {
+        const download = await jobs.update(downloadId, changes);
+        scheduler.limit(download.id, download.rateLimit);
+        return download;
+      },
+      async pause(downloadId) {
+        const download = await jobs.pause(downloadId);
+        scheduler.drop(download.id);
+        return download;
+      },
+      async resume(downloadId) {
+        const download = await jobs.resume(downloadId);
+        scheduler.wake();
+        return download;
+      },
       async cancel(downloadId) {
         const download = await jobs.cancel(downloadId);
         scheduler.drop(download.id);

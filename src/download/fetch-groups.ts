@@ -4,7 +4,7 @@ import type { VersionFile } from "../domain/model.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
 import type { Job, JobTools } from "./job.ts";
 import type { FileGroup, Plan } from "./plan.ts";
-import { joinLimiters, type RateLimiter, TokenBucket } from "./rate-limit.ts";
+import { joinLimiters, type RateLimiter } from "./rate-limit.ts";
 import { throughOutages } from "./retry.ts";
 import type { TransferObserver } from "./transfer/transfer.ts";
 
@@ -26,9 +26,7 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
     }
   };
   for (const group of present) complete(group, group);
-  const { rateLimit } = job.download;
-  const own = rateLimit === undefined ? undefined : new TokenBucket(rateLimit, tools.clock);
-  const limiter = joinLimiters(tools.limiter, own);
+  const limiter = joinLimiters(tools.limiter, job.limiter);
   await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
     complete(group, await fetchGroup(tools, { ...job, signal }, group, limiter));
   });

@@ -8,7 +8,7 @@ import type { DiskRoom } from "./disk-room.ts";
 import { fetchGroups } from "./fetch-groups.ts";
 import { planDownload } from "./plan.ts";
 import type { JobProgress } from "./progress/job-progress.ts";
-import type { RateLimiter } from "./rate-limit.ts";
+import type { RateLimiter, TokenBucket } from "./rate-limit.ts";
 import { askSource, type RetryTools, throughOutages } from "./retry.ts";
 import type { Transfer } from "./transfer/transfer.ts";
 
@@ -29,6 +29,8 @@ export interface JobTools extends RetryTools {
 /** A claimed download while it is worked on. */
 export interface Job extends ClaimedDownload {
   readonly progress: JobProgress;
+  /** The limit of this download, which may change while it runs. */
+  readonly limiter: TokenBucket;
   /** Fires when the job is to stop: its lease is void, or the process ends. */
   readonly signal: AbortSignal;
 }

@@ -9,24 +9,59 @@ export interface RateLimiter {
 /** How much may pass at once after a rest, as a share of a second. */
 const BURST_MS = 250;
 
-/** A token bucket of `bytesPerSecond`, which lets a quarter of a second's bytes pass at once after a rest. */
-export class TokenBucket implements RateLimiter {
-  readonly #bytesPerMs: number;
-  readonly #clock: Clock;
-  /** When all that was promised so far has passed at the rate. */
-  #promisedUntil: number;
+/** The longest that a caller sleeps before it looks whether the rate has changed. */
+const NAP_MS = 250;
 
-  constructor(bytesPerSecond: number, clock: Clock) {
-    this.#bytesPerMs = bytesPerSecond / 1000;
+/** A token bucket that lets a quarter of a second's bytes pass at once after a rest. Its rate may change at any time. */
+export class TokenBucket implements RateLimiter {
+  readonly #clock: Clock;
+  /** Undefined for no limit. */
+  #bytesPerMs: number | undefined;
+  /** Bytes that callers were promised, since the beginning. */
+  #promised = 0;
+  /** Bytes that may have passed until `#settledAt`, since the beginning. */
+  #passed = 0;
+  #settledAt: number;
+
+  constructor(bytesPerSecond: number | undefined, clock: Clock) {
     this.#clock = clock;
-    this.#promisedUntil = clock.now() - BURST_MS;
+    this.#settledAt = clock.now() - BURST_MS;
+    this.#bytesPerMs = perMs(bytesPerSecond);
+  }
+
+  /** Changes the rate, also for those who wait. */
+  limit(bytesPerSecond: number | undefined): void {
+    this.#settle();
+    this.#bytesPerMs = perMs(bytesPerSecond);
   }
 
   async take(bytes: number, signal: AbortSignal): Promise<void> {
-    const now = this.#clock.now();
-    this.#promisedUntil = Math.max(this.#promisedUntil, now - BURST_MS) + bytes / this.#bytesPerMs;
-    if (this.#promisedUntil > now) await this.#clock.sleep(this.#promisedUntil - now, signal);
+    this.#settle();
+    this.#promised += bytes;
+    const mine = this.#promised;
+    for (;;) {
+      this.#settle();
+      if (this.#bytesPerMs === undefined || this.#passed >= mine) return;
+      await this.#clock.sleep(Math.min((mine - this.#passed) / this.#bytesPerMs, NAP_MS), signal);
+    }
   }
+
+  /** Counts what has passed at the present rate; what nobody asked for is lost but for the burst. */
+  #settle(): void {
+    const now = this.#clock.now();
+    this.#passed =
+      this.#bytesPerMs === undefined
+        ? this.#promised
+        : Math.min(
+            this.#passed + (now - this.#settledAt) * this.#bytesPerMs,
+            this.#promised + BURST_MS * this.#bytesPerMs,
+          );
+    this.#settledAt = now;
+  }
+}
+
+function perMs(bytesPerSecond: number | undefined): number | undefined {
+  return bytesPerSecond === undefined ? undefined : bytesPerSecond / 1000;
 }
 
 /** The limiter that obeys all of `limiters`; those that are undefined limit nothing. */

@@ -5,6 +5,7 @@ import type { ClaimedDownload } from "../domain/ports/download-jobs.ts";
 import { type Job, type JobTools, runJob } from "./job.ts";
 import type { ProgressHub } from "./progress/hub.ts";
 import { JobProgress } from "./progress/job-progress.ts";
+import { TokenBucket } from "./rate-limit.ts";
 import { throughOutages } from "./retry.ts";
 
 export interface SchedulerOptions {
@@ -87,6 +88,11 @@ export class Scheduler {
     this.#running.get(downloadId)?.stop.abort(new JobStopped("lost"));
   }
 
+  /** Changes the rate limit of a download that runs here. */
+  limit(downloadId: string, rateLimit: number | undefined): void {
+    this.#running.get(downloadId)?.limiter.limit(rateLimit);
+  }
+
   /** Parks all jobs for whoever comes next; resolves when that is done, or `graceMs` have passed. */
   async stop(graceMs: number): Promise<void> {
     const { tools, log } = this.#options;
@@ -122,7 +128,12 @@ export class Scheduler {
     const former = this.#running.get(id);
     former?.stop.abort(new JobStopped("lost"));
     const stop = new AbortController();
-    const job: Job = { ...claimed, progress: new JobProgress(claimed.download, tools.clock), signal: stop.signal };
+    const job: Job = {
+      ...claimed,
+      progress: new JobProgress(claimed.download, tools.clock),
+      limiter: new TokenBucket(claimed.download.rateLimit, tools.clock),
+      signal: stop.signal,
+    };
     const run = async () => {
       await former?.ended;
       hub.attach(job.lease, job.progress);
@@ -189,7 +200,11 @@ export class Scheduler {
         jobs.map(({ lease }) => lease),
         leaseMs,
       );
-      for (const { lease, stop } of jobs) if (!held.has(lease.downloadId)) stop.abort(new JobStopped("lost"));
+      for (const { lease, limiter, stop } of jobs) {
+        const renewed = held.get(lease.downloadId);
+        if (renewed === undefined) stop.abort(new JobStopped("lost"));
+        else limiter.limit(renewed.rateLimit);
+      }
     } catch (error) {
       // While the database is away nobody else can take over either; each write checks the lease anyway.
       log.debug("leases could not be renewed", { error });

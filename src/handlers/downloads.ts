@@ -6,8 +6,8 @@ import { errorOfFailure } from "../domain/failure.ts";
 import { DOWNLOAD_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import { downloadToMessage, progressToMessage, startDownloadFromMessage } from "./messages/download.ts";
+import { optionalNumber } from "./messages/optional-bytes.ts";
 import { uuidFromMessage } from "./messages/uuid.ts";
-import { notImplemented } from "./not-implemented.ts";
 import { pageFromMessage, pageToMessage } from "./pages.ts";
 
 type DownloadMethods = Pick<
@@ -58,16 +58,17 @@ export function downloadMethods(downloads: Downloads): DownloadMethods {
       return { downloads: page.items.map(downloadToMessage), ...pageToMessage(page) };
     },
 
-    async updateDownload() {
-      throw notImplemented("UpdateDownload");
+    async updateDownload({ downloadId, priority, rateLimit }) {
+      const changes = { priority, rateLimit: rateLimit === 0n ? null : optionalNumber(rateLimit) };
+      return { download: downloadToMessage(await downloads.update(uuidFromMessage(downloadId), changes)) };
     },
 
-    async pauseDownload() {
-      throw notImplemented("PauseDownload");
+    async pauseDownload({ downloadId }) {
+      return { download: downloadToMessage(await downloads.pause(uuidFromMessage(downloadId))) };
     },
 
-    async resumeDownload() {
-      throw notImplemented("ResumeDownload");
+    async resumeDownload({ downloadId }) {
+      return { download: downloadToMessage(await downloads.resume(uuidFromMessage(downloadId))) };
     },
 
     async cancelDownload({ downloadId }) {

@@ -11,9 +11,22 @@ import { blobReferences, downloadProgress, downloads } from "./schema/downloads.
 export type DownloadColumns = Partial<
   Pick<
     DownloadRow,
-    "state" | "resolvedRevision" | "attempt" | "counters" | "version" | "error" | "epoch" | "owner" | "fruitlessClaims"
+    | "state"
+    | "priority"
+    | "rateLimit"
+    | "resolvedRevision"
+    | "attempt"
+    | "counters"
+    | "version"
+    | "error"
+    | "epoch"
+    | "owner"
+    | "fruitlessClaims"
   >
 > & { leaseExpireTime?: null };
+
+/** What callers see of a download besides its progress. */
+const VISIBLE = ["state", "resolvedRevision", "priority", "rateLimit"] as const;
 
 /**
  * Writes a change of a locked download, with its event if a caller can see it. This and a claim are the only writers of a
@@ -25,16 +38,16 @@ export async function changeDownload(
   download: DownloadRow,
   columns: DownloadColumns,
 ): Promise<Download> {
-  const { state = download.state, resolvedRevision = download.resolvedRevision } = columns;
+  const { state = download.state } = columns;
   const moves = state !== download.state;
-  const visible = moves || resolvedRevision !== download.resolvedRevision;
+  const visible = VISIBLE.some((column) => columns[column] !== undefined && columns[column] !== download[column]);
   if (moves) assertTransition(DOWNLOAD_TRANSITIONS, `download '${download.id}'`, download.state, state);
   const [changed = download] = await tx
     .update(downloads)
     .set({
       ...columns,
       ...(visible ? { updateTime: clock } : {}),
-      ...(moves && isTerminal(state) ? { endTime: clock } : {}),
+      ...(moves ? { endTime: isTerminal(state) ? clock : null } : {}),
     })
     .where(eq(downloads.id, download.id))
     .returning();

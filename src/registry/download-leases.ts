@@ -117,8 +117,8 @@ export async function renew(
   database: Database,
   leases: readonly Lease[],
   leaseMs: number,
-): Promise<ReadonlySet<string>> {
-  if (leases.length === 0) return new Set();
+): Promise<ReadonlyMap<string, { rateLimit?: number }>> {
+  if (leases.length === 0) return new Map();
   const renewed = await database.transact((tx) => {
     const told = recordset(leases, "told", '"downloadId" uuid, epoch bigint');
     // Locked in the order of their ids, as the deletion of a model does it.
@@ -132,9 +132,9 @@ export async function renew(
       .update(downloads)
       .set({ leaseExpireTime: leaseEnd(leaseMs) })
       .where(inArray(downloads.id, held))
-      .returning({ id: downloads.id });
+      .returning({ id: downloads.id, rateLimit: downloads.rateLimit });
   });
-  return new Set(renewed.map(({ id }) => id));
+  return new Map(renewed.map(({ id, rateLimit }) => [id, { rateLimit: rateLimit ?? undefined }]));
 }
 
 /** See `DownloadJobs.advance`. */

@@ -44,6 +44,8 @@ export function toProgress(row: DownloadRow, kept?: Counters | null, files: read
     downloadId: row.id,
     state: row.state,
     ...counters,
+    // What was told last, it was while bytes moved.
+    ...(row.state === "PAUSED" ? { bytesPerSecond: 0, etaMs: undefined } : {}),
     attempt: row.attempt,
     resolvedRevision: row.resolvedRevision,
     updateTime: new Date(Math.max(told.getTime(), row.updateTime.getTime())),

@@ -1,18 +1,17 @@
 import { createHash } from "node:crypto";
 import { and, eq, sql } from "drizzle-orm";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
-import { type Download, type DownloadQuery, isTerminal } from "../domain/download.ts";
-import { DomainError } from "../domain/errors.ts";
+import type { Download, DownloadQuery } from "../domain/download.ts";
 import type { ListRequest, Page } from "../domain/page.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { StartDownload } from "../domain/ports/downloads.ts";
 import { admit, reuse } from "./blobs.ts";
-import { endDownload } from "./change-download.ts";
 import { settleModel } from "./change-model.ts";
 import type { Database } from "./database.ts";
+import { cancel, pause, resume, update } from "./download-control.ts";
 import { advance, claim, fail, release, renew } from "./download-leases.ts";
 import { readProgress, saveProgress } from "./download-progress.ts";
-import { downloadFields, downloadNotFound, isLive, lockDownload, readDownload, toDownload } from "./download-rows.ts";
+import { downloadFields, downloadNotFound, isLive, readDownload, toDownload } from "./download-rows.ts";
 import { compileFilter, type FilterColumns } from "./filter-sql.ts";
 import { lockModel } from "./model-rows.ts";
 import { readPage } from "./pages.ts";
@@ -51,6 +50,9 @@ export function createDownloadJobs(database: Database): DownloadJobs {
       return toDownload(row, row.kept);
     },
     list: (request) => list(database, request),
+    update: (downloadId, changes) => update(database, downloadId, changes),
+    pause: (downloadId) => pause(database, downloadId),
+    resume: (downloadId) => resume(database, downloadId),
     cancel: (downloadId) => cancel(database, downloadId),
     claim: (owner, limit, leaseMs) => claim(database, owner, limit, leaseMs),
     renew: (leases, leaseMs) => renew(database, leases, leaseMs),
@@ -114,21 +116,4 @@ async function list(database: Database, request: ListRequest): Promise<Page<Down
     count: async (executor) => ({ totalSize: await executor.$count(downloads, matches) }),
   });
   return { ...page, items: page.items.map((row) => toDownload(row, row.kept)) };
-}
-
-async function cancel(database: Database, downloadId: string): Promise<Download> {
-  return await database.transact(async (tx, changes) => {
-    const locked = await lockDownload(tx, downloadId);
-    if (locked === undefined) throw downloadNotFound(downloadId);
-    const { model, download } = locked;
-    if (download.state === "CANCELLED") return toDownload(download);
-    if (isTerminal(download.state)) {
-      throw new DomainError("STATE_INVALID", `the download has ended already: it is ${download.state}`, {
-        metadata: { download_id: download.id },
-      });
-    }
-    const cancelled = await endDownload(tx, changes, download, { state: "CANCELLED" });
-    await settleModel(tx, changes, model, "REGISTERED");
-    return cancelled;
-  });
 }

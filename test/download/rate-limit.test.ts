@@ -73,3 +73,19 @@ it("obeys several limits at once", async () => {
   expect(passed).toBeGreaterThanOrEqual(990);
   expect(passed).toBeLessThanOrEqual(1040);
 });
+
+it("changes its rate for those who wait already", async () => {
+  const clock = manualClock();
+  const bucket = new TokenBucket(1, clock);
+  let passed = false;
+  void bucket.take(10_000, never).then(() => {
+    passed = true;
+  });
+  await clock.pass(5_000);
+  expect(passed).toBe(false);
+  bucket.limit(100_000);
+  await clock.pass(500);
+  expect(passed).toBe(true);
+  bucket.limit(undefined);
+  await bucket.take(1e9, never);
+});

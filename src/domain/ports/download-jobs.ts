@@ -1,5 +1,5 @@
 import type { Digest } from "../digest.ts";
-import type { Download, DownloadState, Progress } from "../download.ts";
+import type { Download, DownloadChanges, DownloadState, Progress } from "../download.ts";
 import type { Failure } from "../failure.ts";
 import type { Version, VersionFile, VersionMetadata } from "../model.ts";
 import type { ListRequest, Page } from "../page.ts";
@@ -38,6 +38,12 @@ export interface DownloadJobs {
   start(request: StartDownload): Promise<{ download: Download; created: boolean }>;
   get(downloadId: string): Promise<Download>;
   list(request: ListRequest): Promise<Page<Download>>;
+  /** See `Downloads.update`; the owner hears of it when it renews its lease. */
+  update(downloadId: string, changes: DownloadChanges): Promise<Download>;
+  /** See `Downloads.pause`; the owner's lease is void from then on. */
+  pause(downloadId: string): Promise<Download>;
+  /** See `Downloads.resume`. */
+  resume(downloadId: string): Promise<Download>;
   /** Cancels a live download: its owner's lease is void from then on. STATE_INVALID if it ended otherwise. */
   cancel(downloadId: string): Promise<Download>;
 
@@ -46,8 +52,8 @@ export interface DownloadJobs {
    * then oldest. Each claim raises the epoch, and `attempt` once more than the last; over the cap of attempts it is FAILED instead.
    */
   claim(owner: string, limit: number, leaseMs: number): Promise<ClaimedDownload[]>;
-  /** Prolongs leases; answers those that are still held. */
-  renew(leases: readonly Lease[], leaseMs: number): Promise<ReadonlySet<string>>;
+  /** Prolongs leases; answers those that are still held, each with the rate limit that its download has by now. */
+  renew(leases: readonly Lease[], leaseMs: number): Promise<ReadonlyMap<string, { rateLimit?: number }>>;
   /** Moves a download to a live state. `resolvedRevision`, once known, stays with it. */
   advance(lease: Lease, state: DownloadState, facts?: { resolvedRevision?: string; attempt?: number }): Promise<void>;
   /** Gives a download back as QUEUED for whoever comes next, without a wait. */

@@ -1,4 +1,4 @@
-import type { Download, DownloadQuery, Progress } from "../download.ts";
+import type { Download, DownloadChanges, DownloadQuery, Progress } from "../download.ts";
 import type { ListRequest, Page } from "../page.ts";
 import type { Credential } from "../source.ts";
 
@@ -25,6 +25,15 @@ export interface Downloads {
    * least every 5 s; ends after a terminal one. A reader that is too slow gets a full snapshot next. DOWNLOAD_NOT_FOUND.
    */
   watch(downloadId: string, signal: AbortSignal): AsyncIterable<Progress>;
+  /** Changes a live download, within a second also while it runs; STATE_INVALID if it has ended. */
+  update(downloadId: string, changes: DownloadChanges): Promise<Download>;
+  /** Holds a live download within a second; it keeps what it has. A paused one is answered as it is; STATE_INVALID if it has ended. */
+  pause(downloadId: string): Promise<Download>;
+  /**
+   * Lets a PAUSED or FAILED download go on; one that does is answered as it is. STATE_INVALID if it succeeded or was cancelled,
+   * OPERATION_CONFLICT while another download of the same model, revision and patterns is live.
+   */
+  resume(downloadId: string): Promise<Download>;
   /** Ends a live download within a second. A cancelled one is answered as it is; STATE_INVALID if it ended otherwise. */
   cancel(downloadId: string): Promise<Download>;
 }

@@ -26,9 +26,10 @@ export class RemoteProgress implements ProgressSource {
     const { attempt, completedBytes, sourceBytes, reusedBytes, completedFiles } = this.#progress;
     const older =
       progress.attempt < attempt || (progress.attempt === attempt && progress.completedBytes < completedBytes);
-    if (older && !isTerminal(progress.state)) return;
+    // What was kept of a job that was held or has ended may lag behind what was seen of it.
+    const stands = progress.state === "PAUSED" || isTerminal(progress.state);
+    if (older && !stands) return;
     this.#sequence += 1;
-    // The counters of a job that has ended may lag behind what was seen of it.
     this.#progress = older
       ? { ...progress, attempt, completedBytes, sourceBytes, reusedBytes, completedFiles }
       : progress;

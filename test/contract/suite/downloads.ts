@@ -68,6 +68,27 @@ export function describeDownloads(context: () => ContractContext): void {
     expect(downloads[0]?.error?.message).toBeTruthy();
   });
 
+  it("changes, pauses and resumes a live download", async () => {
+    const { models } = context();
+    const { id } = await createModel(context());
+    const { download } = await models.startDownload({ modelId: id, rateLimit: 65_536n });
+    const downloadId = download?.id ?? "";
+    const paused = await models.pauseDownload({ downloadId });
+    expect(paused.download).toMatchObject({ state: DownloadState.PAUSED, rateLimit: 65_536n });
+    const changed = await models.updateDownload({ downloadId, rateLimit: 0n, priority: 7 });
+    expect(changed.download).toMatchObject({ priority: 7, state: DownloadState.PAUSED });
+    expect(changed.download?.rateLimit).toBeUndefined();
+    const tooSlow = models.updateDownload({ downloadId, rateLimit: 5n });
+    const [violation] = await expectError(tooSlow, Code.InvalidArgument, "FIELD_INVALID");
+    expect(violation?.field).toBe("rate_limit");
+    await models.resumeDownload({ downloadId });
+    const messages = await collect(models.watchDownload({ downloadId }));
+    expect(messages.at(-1)?.progress?.state).toBe(DownloadState.SUCCEEDED);
+    for (const call of [models.pauseDownload, models.resumeDownload, models.updateDownload]) {
+      await expectError(call({ downloadId }), Code.FailedPrecondition, "STATE_INVALID");
+    }
+  });
+
   it("refuses to end a download that has ended", async () => {
     const { models } = context();
     const { id } = await createModel(context());
@@ -102,12 +123,8 @@ export function describeDownloads(context: () => ContractContext): void {
 
   it("says what is not implemented yet", async () => {
     const { models } = context();
-    const downloadId = "01890a5d-ac96-774b-bcce-b302099a8057";
     const digest = `sha256:${"0".repeat(64)}`;
     for (const call of [
-      () => models.updateDownload({ downloadId }),
-      () => models.pauseDownload({ downloadId }),
-      () => models.resumeDownload({ downloadId }),
       () => models.createVersion({ modelId: "a", files: [{ path: "a", digest }] }),
       () => models.getStorage({}),
       () => models.collectGarbage({}),
