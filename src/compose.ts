@@ -16,6 +16,7 @@ import { createTokenCheck, requireToken } from "./rpc/token.ts";
 import { createCredentialsFile } from "./sources/credentials-file.ts";
 import { createSources } from "./sources/sources.ts";
 import { createDiskStore } from "./store/disk.ts";
+import { createStorage } from "./store/storage.ts";
 
 /** The whole service, built and not yet listening. */
 export interface Service {
@@ -73,11 +74,12 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   const parkDownloads = () => (parked ??= downloads.stop(grace()));
   opened.defer(parkDownloads);
 
+  const storage = createStorage({ store, records: registry.blobs, reservedBytes: downloads.reservedBytes });
   const health = createHealthMonitor({ database: registry.probe, store, log });
   const shutdown = new AbortController();
   const checkToken = createTokenCheck(config.token);
   const rpc = createRpcHandler({
-    routes: (router) => addServices(router, { models, workers, downloads: downloads.downloads }),
+    routes: (router) => addServices(router, { models, workers, storage, downloads: downloads.downloads }),
     health,
     checkToken,
     shutdown: shutdown.signal,

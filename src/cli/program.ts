@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { packageVersion } from "../lib/package-version.ts";
 import { addDownloads } from "./downloads.ts";
+import { addDu } from "./du.ts";
+import { addGc } from "./gc.ts";
 import { addHealth } from "./health.ts";
 import { addLs } from "./ls.ts";
 import { addPull } from "./pull.ts";
@@ -27,6 +29,7 @@ export function createProgram(): Command {
     .showHelpAfterError("(see --help)")
     .addHelpText("after", EXIT_CODES)
     .exitOverride();
-  for (const add of [addServe, addPull, addLs, addShow, addRm, addDownloads, addWorkers, addHealth]) add(program);
+  for (const add of [addServe, addPull, addLs, addShow, addRm, addDownloads, addWorkers, addDu, addGc, addHealth])
+    add(program);
   return program;
 }

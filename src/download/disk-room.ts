@@ -52,6 +52,11 @@ export class DiskRoom {
     };
   }
 
+  /** What running downloads will still write, in bytes. */
+  get reservedBytes(): number {
+    return [...this.#reserved.values()].reduce((sum, part) => sum + part, 0);
+  }
+
   /** A download needs nothing more. */
   free(downloadId: string): void {
     this.#reserved.delete(downloadId);

@@ -51,6 +51,8 @@ interface DownloadsTiming {
 /** The downloads of a process, and the work on them. */
 export interface DownloadsService {
   readonly downloads: Downloads;
+  /** What the downloads that run here will still write, in bytes. */
+  reservedBytes(): number;
   /** Begins to work on downloads, those of earlier processes too. */
   start(): void;
   /** Parks running downloads for the next start within `graceMs`, and ends watches with SHUTTING_DOWN. */
@@ -85,6 +87,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
     backoff: sourceBackoff,
   });
   const credentials = new CallCredentials();
+  const room = new DiskRoom(store, options.headroomBytes);
   const hub = new ProgressHub(jobs, clock, log);
   const scheduler = new Scheduler({
     tools: {
@@ -92,7 +95,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       store,
       sources,
       transfer,
-      room: new DiskRoom(store, options.headroomBytes),
+      room,
       credentials,
       limiter: rateLimit === undefined ? undefined : new TokenBucket(rateLimit, clock),
       contents: new KeyedLock(),
@@ -151,6 +154,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
         return download;
       },
     },
+    reservedBytes: () => room.reservedBytes,
     start() {
       stopSweeps = clock.every(SWEEP_MS, () => void sweep());
       void sweep();

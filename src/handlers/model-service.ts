@@ -2,17 +2,22 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { Storage } from "../domain/ports/storage.ts";
 import { downloadMethods } from "./downloads.ts";
 import { modelMethods } from "./models.ts";
 import { storageMethods } from "./storage.ts";
 import { versionMethods } from "./versions.ts";
 
 /** ModelService over the registry and the download pipeline. */
-export function modelService(ports: { models: Models; downloads: Downloads }): ServiceImpl<typeof ModelService> {
+export function modelService(ports: {
+  models: Models;
+  downloads: Downloads;
+  storage: Storage;
+}): ServiceImpl<typeof ModelService> {
   return {
     ...modelMethods(ports.models),
     ...versionMethods(ports.models),
     ...downloadMethods(ports.downloads),
-    ...storageMethods(),
+    ...storageMethods(ports.storage),
   };
 }

@@ -3,6 +3,7 @@ import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { WorkerService } from "../../gen/modelmanager/v1/worker_service_pb.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { Storage } from "../domain/ports/storage.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import { modelService } from "./model-service.ts";
 import { workerService } from "./worker-service.ts";
@@ -11,6 +12,7 @@ import { workerService } from "./worker-service.ts";
 export interface ServicePorts {
   readonly models: Models;
   readonly downloads: Downloads;
+  readonly storage: Storage;
   readonly workers: Workers;
 }
 

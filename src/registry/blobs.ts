@@ -55,7 +55,11 @@ export async function admit(
 ): Promise<void> {
   await database.transact(async (tx) => {
     await lockHeld(tx, lease);
-    await tx.insert(blobs).values({ digest, size, state: "WRITING" }).onConflictDoNothing();
+    // Written also if it is there: the lock keeps a collector away until the reference is there too.
+    await tx
+      .insert(blobs)
+      .values({ digest, size, state: "WRITING" })
+      .onConflictDoUpdate({ target: blobs.digest, set: { size } });
     await refer(tx, lease, [digest]);
   });
   await database.transact(

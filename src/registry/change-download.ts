@@ -1,6 +1,7 @@
 import { eq } from "drizzle-orm";
 import { DOWNLOAD_TRANSITIONS, type Download, isTerminal } from "../domain/download.ts";
 import { assertTransition } from "../domain/transitions.ts";
+import { releaseBlobs } from "./blob-records.ts";
 import type { Transaction } from "./database.ts";
 import { type DownloadRow, toDownload } from "./download-rows.ts";
 import type { Changes } from "./events.ts";
@@ -67,7 +68,17 @@ export async function endDownload(
   download: DownloadRow,
   end: DownloadColumns & { readonly state: "SUCCEEDED" | "FAILED" | "CANCELLED" },
 ): Promise<Download> {
-  await tx.delete(blobReferences).where(eq(blobReferences.downloadId, download.id));
+  const released = await tx
+    .delete(blobReferences)
+    .where(eq(blobReferences.downloadId, download.id))
+    .returning({ digest: blobReferences.digest });
+  // After a success the version's files hold them.
+  if (end.state !== "SUCCEEDED") {
+    await releaseBlobs(
+      tx,
+      released.map(({ digest }) => digest),
+    );
+  }
   const [kept] = await tx
     .delete(downloadProgress)
     .where(eq(downloadProgress.downloadId, download.id))

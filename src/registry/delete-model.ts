@@ -2,6 +2,7 @@ import { asc, eq } from "drizzle-orm";
 import { isTerminal } from "../domain/download.ts";
 import { DomainError } from "../domain/errors.ts";
 import { toAssignment } from "./assignment-rows.ts";
+import { releaseBlobs } from "./blob-records.ts";
 import { endDownload } from "./change-download.ts";
 import type { Database } from "./database.ts";
 import { toDownload } from "./download-rows.ts";
@@ -10,7 +11,7 @@ import { assertEtag } from "./rows.ts";
 import { downloads } from "./schema/downloads.ts";
 import { aliases, models, versions } from "./schema/models.ts";
 import { assignments } from "./schema/workers.ts";
-import { toVersion } from "./version-rows.ts";
+import { digestsOf, toVersion } from "./version-rows.ts";
 
 /** See `Models.delete`. Blobs stay: names go first, bytes later. */
 export async function deleteModel(
@@ -60,6 +61,7 @@ export async function deleteModel(
     for (const gone of await tx.delete(aliases).where(eq(aliases.modelId, row.id)).returning()) {
       changes.add("DELETED", "alias", gone);
     }
+    await releaseBlobs(tx, await digestsOf(tx, row.id));
     for (const gone of await tx.delete(versions).where(eq(versions.modelId, row.id)).returning()) {
       changes.add("DELETED", "version", toVersion(gone));
     }

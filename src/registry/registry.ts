@@ -5,7 +5,9 @@ import type { Logger } from "../domain/logger.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { HealthProbe } from "../domain/ports/health.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { BlobRecords } from "../domain/ports/storage.ts";
 import type { Workers } from "../domain/ports/workers.ts";
+import { createBlobRecords } from "./blob-records.ts";
 import { type ConnectionTarget, Database, type DatabaseOptions } from "./database.ts";
 import { endAllLeases } from "./download-leases.ts";
 import { createDownloadJobs } from "./downloads.ts";
@@ -31,6 +33,7 @@ export interface Registry {
   readonly models: Models;
   readonly jobs: DownloadJobs;
   readonly workers: Workers;
+  readonly blobs: BlobRecords;
   /** Whether the database answers and its schema is there. */
   readonly probe: HealthProbe;
   /** Resolves when the schema is there: at once unless the database was away at the start. */
@@ -92,6 +95,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   return {
     models: createModels(database),
     jobs: createDownloadJobs(database),
+    blobs: createBlobRecords(database),
     workers: createWorkers(database, workerLeaseMs),
     probe: {
       async check(signal) {

@@ -7,7 +7,7 @@ import type { ModelRef } from "../domain/model-ref.ts";
 import { aliasNotFound, isAlias } from "./alias-rows.ts";
 import type { Executor, Transaction } from "./database.ts";
 import { etagOf } from "./rows.ts";
-import { aliases, versions } from "./schema/models.ts";
+import { aliases, versionFiles, versions } from "./schema/models.ts";
 
 export type VersionRow = InferSelectModel<typeof versions>;
 
@@ -69,6 +69,17 @@ export async function readVersion(executor: Executor, modelId: string, version: 
     .where(and(eq(versions.modelId, modelId), eq(versions.version, version)));
   if (row === undefined) throw versionNotFound(modelId, version);
   return toVersion(row, row.files);
+}
+
+/** The blobs of a model's versions, or of one of them. */
+export async function digestsOf(executor: Executor, modelId: string, version?: number): Promise<Digest[]> {
+  const rows = await executor
+    .selectDistinct({ digest: versionFiles.digest })
+    .from(versionFiles)
+    .where(
+      and(eq(versionFiles.modelId, modelId), version === undefined ? undefined : eq(versionFiles.version, version)),
+    );
+  return rows.map(({ digest }) => digest);
 }
 
 /** The number of the version that a reference to a locked model means; VERSION_NOT_FOUND, ALIAS_NOT_FOUND. */

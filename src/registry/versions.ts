@@ -3,6 +3,7 @@ import { and, eq, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
 import type { Version, VersionChanges } from "../domain/model.ts";
 import type { Page, PageRequest } from "../domain/page.ts";
+import { releaseBlobs } from "./blob-records.ts";
 import { changeModel, statusOf } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
 import { isModel, lockModel, modelNotFound } from "./model-rows.ts";
@@ -10,7 +11,7 @@ import { readPage } from "./pages.ts";
 import { assertEtag, clock } from "./rows.ts";
 import { aliases, models, versions } from "./schema/models.ts";
 import { assignments } from "./schema/workers.ts";
-import { lockVersion, toVersion } from "./version-rows.ts";
+import { digestsOf, lockVersion, toVersion } from "./version-rows.ts";
 
 /** See `Models.listVersions`. */
 export async function listVersions(database: Database, modelId: string, request: PageRequest): Promise<Page<Version>> {
@@ -60,6 +61,7 @@ export async function deleteVersion(database: Database, modelId: string, version
     const row = await lockVersion(tx, model.id, version);
     assertEtag(`version ${version} of model '${model.id}'`, row, etag);
     await assertUnused(tx, model.id, version);
+    await releaseBlobs(tx, await digestsOf(tx, model.id, version));
     await tx.delete(versions).where(and(eq(versions.modelId, model.id), eq(versions.version, version)));
     changes.add("DELETED", "version", toVersion(row));
     await changeModel(tx, changes, model, { status: await statusOf(tx, model.id, "REGISTERED") });

@@ -11,6 +11,7 @@ import { type ContractContext, contextOf } from "./suite/context.ts";
 import { describeDownloads } from "./suite/downloads.ts";
 import { describeHealth } from "./suite/health.ts";
 import { describeModels } from "./suite/models.ts";
+import { describeStorage } from "./suite/storage.ts";
 import { describeVersions } from "./suite/versions.ts";
 import { describeWorkers } from "./suite/workers.ts";
 
@@ -60,6 +61,7 @@ describe.each(Object.keys(CLIENTS))("the contract through %s", (name) => {
   describe("models", () => describeModels(() => context));
   describe("versions", () => describeVersions(() => context));
   describe("downloads", () => describeDownloads(() => context));
+  describe("storage", () => describeStorage(() => context));
   describe("workers", () => describeWorkers(() => context));
   describe("health", () => describeHealth(() => context));
 });

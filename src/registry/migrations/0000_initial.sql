@@ -2,7 +2,8 @@ CREATE TABLE "blobs" (
 	"digest" text PRIMARY KEY NOT NULL,
 	"size" bigint NOT NULL,
 	"state" text NOT NULL,
-	"create_time" timestamp (3) with time zone DEFAULT now() NOT NULL
+	"create_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"released_time" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "blob_references" (

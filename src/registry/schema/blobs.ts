@@ -15,4 +15,6 @@ export const blobs = pgTable("blobs", {
   size: wholeNumber("size").notNull(),
   state: text("state").$type<BlobState>().notNull(),
   createTime: moment("create_time").notNull().defaultNow(),
+  /** When it last lost a user, or came in; only from then on may a collector's grace count. */
+  releasedTime: moment("released_time").notNull().defaultNow(),
 });

@@ -126,8 +126,6 @@ export function describeDownloads(context: () => ContractContext): void {
     const digest = `sha256:${"0".repeat(64)}`;
     for (const call of [
       () => models.createVersion({ modelId: "a", files: [{ path: "a", digest }] }),
-      () => models.getStorage({}),
-      () => models.collectGarbage({}),
       () => collect(models.watchModels({})),
     ]) {
       await expectError(call(), Code.Unimplemented, "NOT_IMPLEMENTED");

@@ -7,8 +7,10 @@ import type { DownloadJobs } from "../../../src/domain/ports/download-jobs.ts";
 import type { StartDownload } from "../../../src/domain/ports/downloads.ts";
 import type { Models } from "../../../src/domain/ports/models.ts";
 import type { Sources } from "../../../src/domain/ports/sources.ts";
+import type { BlobRecords } from "../../../src/domain/ports/storage.ts";
 import type { HttpFile } from "../../../src/domain/source.ts";
 import { createDownloads, type DownloadsOptions, type DownloadsService } from "../../../src/download/downloads.ts";
+import { createBlobRecords } from "../../../src/registry/blob-records.ts";
 import { Database } from "../../../src/registry/database.ts";
 import { createDownloadJobs } from "../../../src/registry/downloads.ts";
 import { migrateDatabase } from "../../../src/registry/migrate.ts";
@@ -20,6 +22,7 @@ import { createTestDatabase } from "../../support/database.ts";
 /** A registry, a store and sources that replicas of the service share. */
 export interface Cluster {
   readonly jobs: DownloadJobs;
+  readonly blobs: BlobRecords;
   readonly models: Models;
   readonly store: BlobStore;
   readonly sources: Sources;
@@ -49,6 +52,7 @@ export async function createCluster(): Promise<Cluster> {
   let made = 0;
   return {
     jobs,
+    blobs: createBlobRecords(connections),
     models,
     store,
     sources,
