@@ -16,13 +16,15 @@ export function createBlobRecords(database: Database): BlobRecords {
   };
 }
 
-/** Notes that blobs have just lost a user: from now on a collector's grace counts. */
+/**
+ * Notes that blobs have just lost a user: from now on a collector's grace counts. Nobody waits for it: whoever holds a
+ * blob's row is about to use it, and whoever places its bytes notes the time when they are there.
+ */
 export async function releaseBlobs(tx: Transaction, digests: readonly Digest[]): Promise<void> {
   if (digests.length === 0) return;
-  // Locked in one order, so that two who release the same blobs do not wait for each other.
   await tx.execute(sql`
     with locked as (
-      select digest from blobs where digest = any(${textArray(digests)}) order by digest for no key update
+      select digest from blobs where digest = any(${textArray(digests)}) for no key update skip locked
     )
     update blobs set released_time = clock_timestamp() from locked where blobs.digest = locked.digest`);
 }

@@ -5,7 +5,7 @@ import type { VersionFile } from "../domain/model.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
 import type { Database, Transaction } from "./database.ts";
 import { isHeld, leaseStale, lockHeld } from "./download-rows.ts";
-import { textArray } from "./rows.ts";
+import { clock, textArray } from "./rows.ts";
 import { blobs } from "./schema/blobs.ts";
 import { downloads } from "./schema/downloads.ts";
 
@@ -69,7 +69,7 @@ export async function admit(
       if (held.length === 0) throw leaseStale(lease);
       await tx.select({ digest: blobs.digest }).from(blobs).where(eq(blobs.digest, digest)).for("no key update");
       await place();
-      await tx.update(blobs).set({ state: "READY" }).where(eq(blobs.digest, digest));
+      await tx.update(blobs).set({ state: "READY", releasedTime: clock }).where(eq(blobs.digest, digest));
     },
     { unbounded: true },
   );

@@ -145,7 +145,7 @@ describe("claim", () => {
     expect(await registry.jobs.claim("second", 1, 60_000)).toEqual([]);
     await expire(first.lease.downloadId);
     // Nobody took it yet, so that the first owner may go on.
-    expect(await registry.jobs.renew([first.lease], 60_000)).toEqual(new Set([first.lease.downloadId]));
+    expect(await registry.jobs.renew([first.lease], 60_000)).toEqual(new Map([[first.lease.downloadId, {}]]));
     await expire(first.lease.downloadId);
     const [second] = await registry.jobs.claim("second", 1, 60_000);
     if (second === undefined) throw new Error("nothing was claimed");
@@ -154,7 +154,9 @@ describe("claim", () => {
 
     const stale = reason("LEASE_STALE");
     const told = progress(first.lease.downloadId, { completedBytes: 99 });
-    expect(await registry.jobs.renew([first.lease, second.lease], 60_000)).toEqual(new Set([second.lease.downloadId]));
+    expect(await registry.jobs.renew([first.lease, second.lease], 60_000)).toEqual(
+      new Map([[second.lease.downloadId, {}]]),
+    );
     await expect(registry.jobs.advance(first.lease, "RESOLVING")).rejects.toEqual(stale);
     await expect(registry.jobs.release(first.lease, told)).rejects.toEqual(stale);
     await expect(registry.jobs.fail(first.lease, failure, told)).rejects.toEqual(stale);
@@ -357,7 +359,7 @@ describe("the life of a download", () => {
     ]);
     for (const each of cancelled) expect(each).toMatchObject({ state: "CANCELLED", progress: { completedBytes: 11 } });
     expect(cancelled[0]).toEqual(cancelled[1]);
-    expect(await registry.jobs.renew([lease], 60_000)).toEqual(new Set());
+    expect(await registry.jobs.renew([lease], 60_000)).toEqual(new Map());
     await expect(registry.jobs.advance(lease, "RESOLVING")).rejects.toEqual(reason("LEASE_STALE"));
     expect(await statusOf("stopped")).toBe("REGISTERED");
   });
