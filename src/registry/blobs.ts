@@ -45,6 +45,15 @@ async function refer(tx: Transaction, { downloadId }: Lease, digests: readonly D
     on conflict do nothing`);
 }
 
+/** Makes a blob's row unless it is there, and holds it against whoever takes blobs away, who may come in between. */
+async function holdRow(tx: Transaction, digest: Digest, size: number): Promise<void> {
+  const isBlob = eq(blobs.digest, digest);
+  for (let held = 0; held === 0; ) {
+    await tx.insert(blobs).values({ digest, size, state: "WRITING" }).onConflictDoNothing();
+    held = (await tx.select({ digest: blobs.digest }).from(blobs).where(isBlob).for("key share")).length;
+  }
+}
+
 /** See `DownloadJobs.admit`. */
 export async function admit(
   database: Database,
@@ -55,11 +64,7 @@ export async function admit(
 ): Promise<void> {
   await database.transact(async (tx) => {
     await lockHeld(tx, lease);
-    // Written also if it is there: the lock keeps a collector away until the reference is there too.
-    await tx
-      .insert(blobs)
-      .values({ digest, size, state: "WRITING" })
-      .onConflictDoUpdate({ target: blobs.digest, set: { size } });
+    await holdRow(tx, digest, size);
     await refer(tx, lease, [digest]);
   });
   await database.transact(

@@ -73,13 +73,12 @@ export async function readVersion(executor: Executor, modelId: string, version: 
 
 /** The blobs of a model's versions, or of one of them. */
 export async function digestsOf(executor: Executor, modelId: string, version?: number): Promise<Digest[]> {
+  const isMeant = version === undefined ? undefined : eq(versionFiles.version, version);
   const rows = await executor
-    .selectDistinct({ digest: versionFiles.digest })
+    .select({ digest: versionFiles.digest })
     .from(versionFiles)
-    .where(
-      and(eq(versionFiles.modelId, modelId), version === undefined ? undefined : eq(versionFiles.version, version)),
-    );
-  return rows.map(({ digest }) => digest);
+    .where(and(eq(versionFiles.modelId, modelId), isMeant));
+  return [...new Set(rows.map(({ digest }) => digest))];
 }
 
 /** The number of the version that a reference to a locked model means; VERSION_NOT_FOUND, ALIAS_NOT_FOUND. */
