@@ -10,16 +10,20 @@ it("a download's id may be written in either case", async () => {
     asked.push(id);
     throw new Error("enough is known");
   };
-  const downloads: Downloads = { start: ask as never, list: ask as never, get: ask, watch: ask, cancel: ask };
+  const byId = { get: ask, watch: ask, update: ask, pause: ask, resume: ask, cancel: ask };
+  const downloads: Downloads = { ...byId, start: ask as never, list: ask as never };
   const transport = createRouterTransport((router) => router.service(ModelService, downloadMethods(downloads)));
   const client = createClient(ModelService, transport);
   const downloadId = "01890A5D-AC96-774B-BCCE-B302099A8057";
   await client.getDownload({ downloadId }).catch(() => {});
+  await client.updateDownload({ downloadId }).catch(() => {});
+  await client.pauseDownload({ downloadId }).catch(() => {});
+  await client.resumeDownload({ downloadId }).catch(() => {});
   await client.cancelDownload({ downloadId }).catch(() => {});
   await client
     .watchDownload({ downloadId })
     [Symbol.asyncIterator]()
     .next()
     .catch(() => {});
-  expect(asked).toEqual(Array(3).fill(downloadId.toLowerCase()));
+  expect(asked).toEqual(Array(6).fill(downloadId.toLowerCase()));
 });
