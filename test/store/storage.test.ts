@@ -102,7 +102,8 @@ describe("a collection", () => {
       while (going) collected += (await storage.collect(NOW)).blobCount;
     })();
     const lives = Array.from({ length: 4 }, async () => {
-      for (let round = 0; round < 12; round += 1) {
+      // Until contents went and came back often enough to have met a download.
+      while (collected < 12) {
         const modelId = await cluster.model(...served);
         const { last } = await download(service, modelId);
         expect(last).toMatchObject({ state: "SUCCEEDED" });
@@ -115,7 +116,6 @@ describe("a collection", () => {
       going = false;
     });
     await collecting;
-    expect(collected).toBeGreaterThan(4);
   }, 60_000);
 });
 
