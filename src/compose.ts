@@ -48,12 +48,13 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   opened.defer(() => registry.close());
   const { models, workers } = registry;
 
+  const credentials = createCredentialsFile({ path: config.credentials, log });
   const sources = createSources({
     allowNetworks: config.allowNetworks,
     localRoots: config.localRoots,
     hfEndpoint: config.huggingFace.endpoint,
     hfToken: config.huggingFace.token,
-    credentials: createCredentialsFile({ path: config.credentials, log }),
+    credentials,
     proxies: config.proxies,
     userAgent: `model-manager/${packageVersion()}`,
     log: log.child({ room: "sources" }),
@@ -79,7 +80,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   const shutdown = new AbortController();
   const checkToken = createTokenCheck(config.token);
   const rpc = createRpcHandler({
-    routes: (router) => addServices(router, { models, workers, storage, downloads: downloads.downloads }),
+    routes: (router) => addServices(router, { models, workers, storage, credentials, downloads: downloads.downloads }),
     health,
     checkToken,
     shutdown: shutdown.signal,

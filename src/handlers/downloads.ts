@@ -1,9 +1,14 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import type {
+  DownloadModelRequest,
+  ModelService,
+  StartDownloadRequest,
+} from "../../gen/modelmanager/v1/model_service_pb.ts";
 import type { Progress } from "../domain/download.ts";
 import { DomainError } from "../domain/errors.ts";
 import { errorOfFailure } from "../domain/failure.ts";
 import { DOWNLOAD_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
+import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import { downloadToMessage, progressToMessage, startDownloadFromMessage } from "./messages/download.ts";
 import { optionalNumber } from "./messages/optional-bytes.ts";
@@ -24,7 +29,14 @@ type DownloadMethods = Pick<
 >;
 
 /** The part of ModelService that starts, watches and ends downloads. */
-export function downloadMethods(downloads: Downloads): DownloadMethods {
+export function downloadMethods(downloads: Downloads, credentials: NamedCredentials): DownloadMethods {
+  async function start(request: StartDownloadRequest | DownloadModelRequest) {
+    const wanted = startDownloadFromMessage(request);
+    const { credential } = wanted;
+    if (credential !== undefined && "name" in credential) await credentials.find("credential.name", credential.name);
+    return downloads.start(wanted);
+  }
+
   async function* watch(downloadId: string, signal: AbortSignal) {
     let last: Progress | undefined;
     for await (const progress of downloads.watch(downloadId, signal)) {
@@ -38,11 +50,11 @@ export function downloadMethods(downloads: Downloads): DownloadMethods {
 
   return {
     async startDownload(request) {
-      return { download: downloadToMessage(await downloads.start(startDownloadFromMessage(request))) };
+      return { download: downloadToMessage(await start(request)) };
     },
 
     async *downloadModel(request, { signal }) {
-      const { id } = await downloads.start(startDownloadFromMessage(request));
+      const { id } = await start(request);
       yield* watch(id, signal);
     },
 

@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Storage } from "../domain/ports/storage.ts";
@@ -13,11 +14,12 @@ export function modelService(ports: {
   models: Models;
   downloads: Downloads;
   storage: Storage;
+  credentials: NamedCredentials;
 }): ServiceImpl<typeof ModelService> {
   return {
-    ...modelMethods(ports.models),
+    ...modelMethods(ports.models, ports.credentials),
     ...versionMethods(ports.models),
-    ...downloadMethods(ports.downloads),
+    ...downloadMethods(ports.downloads, ports.credentials),
     ...storageMethods(ports.storage),
   };
 }

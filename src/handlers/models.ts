@@ -6,7 +6,9 @@ import type { ModelChanges } from "../domain/model.ts";
 import { parseModelRef } from "../domain/model-ref.ts";
 import { assertModelId } from "../domain/names.ts";
 import { MODEL_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
+import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import { MODEL_ORDER_FIELDS, type Models } from "../domain/ports/models.ts";
+import type { Source } from "../domain/source.ts";
 import { modelToMessage, newModelFromMessage } from "./messages/model.ts";
 import { sourceFromMessage } from "./messages/source.ts";
 import { versionToMessage } from "./messages/version.ts";
@@ -42,11 +44,19 @@ const MUTABLE: MutableFields<ModelMessage, ModelChanges> = {
 };
 
 /** The part of ModelService that registers, reads and changes models. */
-export function modelMethods(models: Models): ModelMethods {
+export function modelMethods(models: Models, credentials: NamedCredentials): ModelMethods {
+  async function assertCredential(source: Source | undefined): Promise<void> {
+    if (source !== undefined && "credential" in source && source.credential !== "") {
+      await credentials.find(`model.source.${source.kind}.credential`, source.credential);
+    }
+  }
+
   return {
     async createModel({ model, requestId, validateOnly }) {
       if (!model) throw invalidField("model", "is required");
-      const created = await models.create(newModelFromMessage(model), { requestId, validateOnly });
+      const wanted = newModelFromMessage(model);
+      await assertCredential(wanted.source);
+      const created = await models.create(wanted, { requestId, validateOnly });
       return { model: modelToMessage(created) };
     },
 
@@ -67,7 +77,9 @@ export function modelMethods(models: Models): ModelMethods {
     async updateModel({ model, updateMask }) {
       if (!model) throw invalidField("model", "is required");
       assertModelId("model.id", model.id);
-      const updated = await models.update(model.id, selectChanges(model, updateMask, MUTABLE), model.etag);
+      const changes = selectChanges(model, updateMask, MUTABLE);
+      await assertCredential(changes.source);
+      const updated = await models.update(model.id, changes, model.etag);
       return { model: modelToMessage(updated) };
     },
 

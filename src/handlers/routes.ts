@@ -1,6 +1,7 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { WorkerService } from "../../gen/modelmanager/v1/worker_service_pb.ts";
+import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Storage } from "../domain/ports/storage.ts";
@@ -14,6 +15,8 @@ export interface ServicePorts {
   readonly downloads: Downloads;
   readonly storage: Storage;
   readonly workers: Workers;
+  /** What a request names as a credential must be here before it is kept. */
+  readonly credentials: NamedCredentials;
 }
 
 /** Adds the services of the contract to a router. */

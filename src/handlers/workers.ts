@@ -6,7 +6,7 @@ import { invalidField } from "../domain/errors.ts";
 import { parseFilter, WORKER_FILTER_FIELDS } from "../domain/parse-filter.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import type { WorkerChanges } from "../domain/worker.ts";
-import { reportFromMessage } from "./messages/assignment.ts";
+import { reportsFromMessage } from "./messages/assignment.ts";
 import { capacityFromMessage, loadFromMessage, newWorkerFromMessage, workerToMessage } from "./messages/worker.ts";
 import { notImplemented } from "./not-implemented.ts";
 import { pageFromMessage, pageToMessage } from "./pages.ts";
@@ -61,7 +61,7 @@ export function workerMethods(workers: Workers): WorkerMethods {
         workerId,
         sessionToken,
         load: load && loadFromMessage(load),
-        assignments: assignments.map(reportFromMessage),
+        assignments: reportsFromMessage("assignments", assignments),
       });
       return { worker: workerToMessage(worker), leaseDuration: durationFromMs(leaseMs) };
     },

@@ -47,8 +47,13 @@ export function logCall(log: Logger, call: Call, end: AnswerEnd): void {
 function detail(level: Level, error: unknown): Record<string, unknown> {
   if (level === "error") return { error };
   if (!(error instanceof Error)) return {};
-  const told = error instanceof ConnectError ? error.rawMessage : error.message;
+  const told = withoutQuotedValue(error instanceof ConnectError ? error.rawMessage : error.message);
   return isDomainError(error) && error.cause !== undefined ? { told, cause: error.cause } : { told };
+}
+
+/** What cannot be decoded is quoted by the library; it may be a secret in the wrong place. */
+function withoutQuotedValue(message: string): string {
+  return message.replace(/^(cannot decode \S+ .*? from JSON).*$/s, "$1");
 }
 
 function outcomeOf({ outcome, abortReason }: Call, end: AnswerEnd): Outcome {

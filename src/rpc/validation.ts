@@ -4,6 +4,7 @@ import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { file_modelmanager_v1_rules } from "../../gen/modelmanager/v1/rules_pb.ts";
 import { DomainError, type FieldViolation } from "../domain/errors.ts";
+import { oversizedLists } from "./list-limits.ts";
 
 /** Checks a request against the rules in its .proto file; FIELD_INVALID with all fields that break one. */
 export type RequestValidator = <Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>) => void;
@@ -12,6 +13,8 @@ export type RequestValidator = <Desc extends DescMessage>(schema: Desc, message:
 export function createRequestValidator(): RequestValidator {
   const validator = createValidator({ registry: createRegistry(file_modelmanager_v1_rules) });
   return (schema, message) => {
+    const oversized = oversizedLists(schema, message);
+    if (oversized.length > 0) throw invalidRequest(oversized);
     const result = validator.validate(schema, message);
     if (result.kind === "invalid") throw invalidRequest(result.violations.map(fieldViolation));
     // The rules themselves are broken: a fault of the service.

@@ -42,16 +42,12 @@ export function createCredentialsFile({ path, log }: CredentialsFileOptions): Na
   }
 
   return {
-    async find(name) {
+    async find(field, name) {
       if (path === undefined) {
-        throw invalidField(
-          "credential",
-          `'${name}' is not known: no credentials are configured (MODEL_MANAGER_CREDENTIALS)`,
-        );
+        throw invalidField(field, "must be empty: no credentials are configured (MODEL_MANAGER_CREDENTIALS)");
       }
       const credential = (await load(path)).get(name);
-      if (credential === undefined)
-        throw invalidField("credential", `'${name}' is not one of the configured credentials`);
+      if (credential === undefined) throw invalidField(field, "must be the name of a configured credential");
       return credential;
     },
   };

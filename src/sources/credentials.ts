@@ -10,7 +10,7 @@ export async function proofOf(
 ): Promise<NamedCredential | undefined> {
   if (fromCall !== undefined && "token" in fromCall) return { token: fromCall.token };
   const name = fromCall?.name ?? fromSource;
-  return name === "" ? undefined : named.find(name);
+  return name === "" ? undefined : named.find("credential", name);
 }
 
 /** The token for an address; FIELD_INVALID if the operator keeps it from that host. */

@@ -12,7 +12,9 @@ it("a download's id may be written in either case", async () => {
   };
   const byId = { get: ask, watch: ask, update: ask, pause: ask, resume: ask, cancel: ask };
   const downloads: Downloads = { ...byId, start: ask as never, list: ask as never };
-  const transport = createRouterTransport((router) => router.service(ModelService, downloadMethods(downloads)));
+  const transport = createRouterTransport((router) =>
+    router.service(ModelService, downloadMethods(downloads, { find: ask as never })),
+  );
   const client = createClient(ModelService, transport);
   const downloadId = "01890A5D-AC96-774B-BCCE-B302099A8057";
   await client.getDownload({ downloadId }).catch(() => {});

@@ -92,6 +92,17 @@ describe("each call writes one line", () => {
     expect(await server.log.line(({ message }) => message === "call")).toMatchObject({ level: "debug" });
   });
 
+  it("without what could not be decoded, which may be a secret in the wrong place", async () => {
+    const body = JSON.stringify({ modelId: "m", credential: "s3cr3t" });
+    await fetch(`${server.url}/modelmanager.v1.ModelService/StartDownload`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
+    const { fields } = await server.log.line(({ fields: { code } }) => code === "INVALID_ARGUMENT");
+    expect(fields.told).toMatch(/^cannot decode .* from JSON$/);
+  });
+
   it("also if it never reached a handler", async () => {
     const post = (path: string, headers: Record<string, string>, body: string) =>
       fetch(`${server.url}/${path}`, { method: "POST", headers, body });

@@ -10,6 +10,7 @@ import {
   GetModelRequestSchema,
   ModelService,
   SetAliasRequestSchema,
+  StartDownloadRequestSchema,
   UpdateModelRequestSchema,
 } from "../../gen/modelmanager/v1/model_service_pb.ts";
 
@@ -132,6 +133,19 @@ describe("a request", () => {
         expect(found, `${input.name}.${field.name}`).toContainEqual(expect.stringMatching(`^${field.name}: must`));
       }
     }
+  });
+
+  it("is refused for a list or a map that is too long, before its elements are looked at", () => {
+    expect(violations(StartDownloadRequestSchema, { modelId: "a", allowPatterns: Array(2_000).fill("") })).toEqual([
+      "allow_patterns: must have at most 100 elements",
+    ]);
+    const files = Array.from({ length: 1001 }, () => ({ url: "" }));
+    const labels = Object.fromEntries(Array.from({ length: 65 }, (_, index) => [` ${index}`, ""]));
+    const source = { kind: { case: "http", value: { files } } } as const;
+    expect(violations(CreateModelRequestSchema, { model: { id: "..", labels, source } })).toEqual([
+      "model.labels: must have at most 64 entries",
+      "model.source.http.files: must have at most 1000 elements",
+    ]);
   });
 
   it("names the first field in its message, and how many there are more", () => {

@@ -21,23 +21,25 @@ describe("the file of credentials", () => {
   it("is read again when it changes", async () => {
     await writeFile(path, JSON.stringify({ hub: { token: "first", hosts: ["Example.com"] } }));
     const credentials = createCredentialsFile({ path, log: silent });
-    expect(await credentials.find("hub")).toEqual({ token: "first", hosts: ["example.com"] });
+    expect(await credentials.find("credential", "hub")).toEqual({ token: "first", hosts: ["example.com"] });
     await writeFile(path, JSON.stringify({ hub: { token: "second" } }));
-    expect(await credentials.find("hub")).toEqual({ token: "second" });
+    expect(await credentials.find("credential", "hub")).toEqual({ token: "second" });
     await writeFile(path, "{");
-    await failure(credentials.find("hub"), "STATE_INVALID");
+    await failure(credentials.find("credential", "hub"), "STATE_INVALID");
     await writeFile(path, JSON.stringify({ hub: { token: "third" } }));
-    expect(await credentials.find("hub")).toEqual({ token: "third" });
+    expect(await credentials.find("credential", "hub")).toEqual({ token: "third" });
   });
 
-  it("refuses names that it does not have, also those that every object has", async () => {
+  it("refuses names that it does not have, also those that every object has, and repeats none: it may be a secret", async () => {
     await writeFile(path, JSON.stringify({ hub: { token: "t" } }));
     const credentials = createCredentialsFile({ path, log: silent });
     for (const name of ["other", "constructor", "__proto__"]) {
-      expect((await failure(credentials.find(name), "FIELD_INVALID")).message).toContain(`'${name}'`);
+      expect((await failure(credentials.find("credential", name), "FIELD_INVALID")).message).not.toContain(name);
     }
     const none = createCredentialsFile({ log: silent });
-    expect((await failure(none.find("hub"), "FIELD_INVALID")).message).toContain("MODEL_MANAGER_CREDENTIALS");
+    expect((await failure(none.find("credential", "hub"), "FIELD_INVALID")).message).toContain(
+      "MODEL_MANAGER_CREDENTIALS",
+    );
   });
 
   it.each([
@@ -54,15 +56,18 @@ describe("the file of credentials", () => {
     const note = (...line: unknown[]) => void lines.push(line);
     const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log };
     const credentials = createCredentialsFile({ path, log });
-    const error = await failure(credentials.find("hub"), "STATE_INVALID");
-    await failure(credentials.find("hub"), "STATE_INVALID");
+    const error = await failure(credentials.find("credential", "hub"), "STATE_INVALID");
+    await failure(credentials.find("credential", "hub"), "STATE_INVALID");
     expect(error.message).not.toContain(folder);
     expect(lines).toHaveLength(1);
     expect(inspect([error, lines], { depth: 20 })).not.toContain("s3cret");
   });
 
   it("that is not there is an error of the manager's", async () => {
-    const error = await failure(createCredentialsFile({ path, log: silent }).find("hub"), "STATE_INVALID");
+    const error = await failure(
+      createCredentialsFile({ path, log: silent }).find("credential", "hub"),
+      "STATE_INVALID",
+    );
     expect(error.message).not.toContain(folder);
   });
 });

@@ -14,7 +14,7 @@ export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, ch
 /** Credentials from an object. */
 export function named(tokens: Record<string, { token: string; hosts?: string[] }>): NamedCredentials {
   return {
-    async find(name) {
+    async find(_field, name) {
       const credential = tokens[name];
       if (credential === undefined) throw new Error(`no credential ${name}`);
       return credential;

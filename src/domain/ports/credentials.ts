@@ -8,6 +8,9 @@ export interface NamedCredential {
 
 /** The credentials that the operator configured. */
 export interface NamedCredentials {
-  /** FIELD_INVALID for a name that is not configured, STATE_INVALID if what is configured cannot be used. */
-  find(name: string): Promise<NamedCredential>;
+  /**
+   * FIELD_INVALID on `field` for a name that is not configured, and without it: it may be a secret in the wrong place.
+   * STATE_INVALID if what is configured cannot be used.
+   */
+  find(field: string, name: string): Promise<NamedCredential>;
 }

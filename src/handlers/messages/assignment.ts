@@ -19,6 +19,7 @@ import {
   type AssignmentTarget,
   type Launch,
 } from "../../domain/assignment.ts";
+import { invalidField } from "../../domain/errors.ts";
 import { enumCodec } from "./enums.ts";
 import { optionalBytes, optionalNumber } from "./optional-bytes.ts";
 import { uuidFromMessage } from "./uuid.ts";
@@ -59,8 +60,18 @@ export function launchFromMessage(launch: LaunchMessage | undefined): Launch {
   return { engine: launch?.engine ?? "", args: launch?.args ?? [], env: launch?.env ?? {} };
 }
 
-/** Reads what a worker reports of one assignment. */
-export function reportFromMessage(report: AssignmentReportMessage): AssignmentReport {
+/** Reads what a worker reports of all its assignments; FIELD_INVALID if one is there twice. */
+export function reportsFromMessage(field: string, messages: readonly AssignmentReportMessage[]): AssignmentReport[] {
+  const reports = messages.map(reportFromMessage);
+  const seen = new Set<string>();
+  for (const [index, { assignmentId }] of reports.entries()) {
+    if (seen.has(assignmentId)) throw invalidField(`${field}[${index}].assignment_id`, "must be there only once");
+    seen.add(assignmentId);
+  }
+  return reports;
+}
+
+function reportFromMessage(report: AssignmentReportMessage): AssignmentReport {
   return {
     assignmentId: uuidFromMessage(report.assignmentId),
     state: states.fromMessage(report.state) ?? "PENDING",

@@ -108,6 +108,19 @@ export function describeDownloads(context: () => ContractContext): void {
     await expectError(models.startDownload({ modelId: freshId("none") }), Code.NotFound, "MODEL_NOT_FOUND");
   });
 
+  it("keeps and repeats nothing that is not the name of a configured credential", async () => {
+    const { models } = context();
+    const { id } = await createModel(context());
+    const secret = "hf-looks-like-a-token";
+    const misplaced = models.startDownload({ modelId: id, credential: { kind: { case: "name", value: secret } } });
+    const [violation] = await expectError(misplaced, Code.InvalidArgument, "FIELD_INVALID");
+    expect(violation).toMatchObject({ field: "credential.name", description: expect.not.stringContaining(secret) });
+    const source = { kind: { case: "huggingface" as const, value: { repo: "org/name", credential: secret } } };
+    const named = models.createModel({ model: { id: freshId("named"), type: ModelType.LLM, source } });
+    const [inSource] = await expectError(named, Code.InvalidArgument, "FIELD_INVALID");
+    expect(inSource?.field).toBe("model.source.huggingface.credential");
+  });
+
   it("says which sources it cannot download from", async () => {
     const { models } = context();
     for (const [kind, code, reason] of [

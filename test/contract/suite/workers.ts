@@ -37,6 +37,10 @@ export function describeWorkers(context: () => ContractContext): void {
     expect(busy.worker?.load?.activeRequests).toBe(3);
     const calm = await workers.heartbeat({ workerId, sessionToken, load: { utilization: 0.1 } });
     expect(calm.worker?.status).toBe(WorkerStatus.ONLINE);
+    const report = { assignmentId: "01890a5d-ac96-774b-bcce-b302099a8057", state: AssignmentState.READY };
+    const twice = workers.heartbeat({ workerId, sessionToken, assignments: [report, report] });
+    const [violation] = await expectError(twice, Code.InvalidArgument, "FIELD_INVALID");
+    expect(violation?.field).toBe("assignments[1].assignment_id");
     const second = await register(workerId);
     expect(second.workerId).toBe(workerId);
     await expectError(workers.heartbeat({ workerId, sessionToken }), Code.FailedPrecondition, "SESSION_STALE");
