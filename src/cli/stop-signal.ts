@@ -12,13 +12,19 @@ export interface Stop {
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 type StopSignal = keyof typeof SIGNALS;
 
-/** Waits for SIGTERM, SIGINT or SIGHUP; the second of them ends the process at once, with 128 and its number. */
+/** Ctrl-C reaches a process under npm twice: from the terminal and from npm. What comes so soon after is the same wish. */
+const SAME_WISH_MS = 500;
+
+/** Waits for SIGTERM, SIGINT or SIGHUP; a second one later ends the process at once, with 128 and its number. */
 export function awaitStop(log: Logger): Stop {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let asked = false;
+  let askedAt: number | undefined;
   const onSignal = (signal: StopSignal) => {
-    if (asked) process.exit(128 + SIGNALS[signal]);
-    asked = true;
+    if (askedAt !== undefined) {
+      if (performance.now() - askedAt > SAME_WISH_MS) process.exit(128 + SIGNALS[signal]);
+      return;
+    }
+    askedAt = performance.now();
     log.info("stopping; a second signal ends it at once", { signal });
     resolve();
   };
@@ -26,7 +32,7 @@ export function awaitStop(log: Logger): Stop {
   for (const name of names) process.on(name, onSignal);
   return {
     asked: promise,
-    isAsked: () => asked,
+    isAsked: () => askedAt !== undefined,
     forget() {
       for (const name of names) process.off(name, onSignal);
     },

@@ -9,8 +9,16 @@ export interface Failure {
 
 /** The failure that `error` stands for; what is not one of ours becomes INTERNAL without its cause. */
 export function failureOf(error: unknown): Failure {
-  if (isDomainError(error)) return { reason: error.reason, message: error.message, metadata: error.metadata };
+  if (isDomainError(error)) {
+    const metadata = Object.entries(error.metadata).map(([key, value]) => [key, storable(value)]);
+    return { reason: error.reason, message: storable(error.message), metadata: Object.fromEntries(metadata) };
+  }
   return { reason: "INTERNAL", message: "internal error", metadata: {} };
+}
+
+/** Messages may quote what a source said; not every text of JavaScript can be kept by a database. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\ufffd");
 }
 
 /** The error that a kept failure stands for. */

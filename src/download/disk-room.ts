@@ -69,7 +69,7 @@ export class DiskRoom {
       const space = await this.#store.space();
       const held = this.#reserved.get(downloadId) ?? 0;
       const bytes = wanted(held);
-      const reserved = [...this.#reserved.values()].reduce((sum, part) => sum + part, -held);
+      const reserved = this.reservedBytes - held;
       const headroom = this.#headroomBytes ?? defaultHeadroom(space);
       if (bytes > 0 && space.freeBytes !== undefined && bytes + headroom + reserved > space.freeBytes) {
         throw tooLittle(bytes, space.freeBytes, { headroom, reserved });

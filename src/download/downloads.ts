@@ -131,7 +131,8 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       },
       get: (downloadId) => jobs.get(downloadId),
       list: (request) => jobs.list(request),
-      watch: (downloadId, signal) => hub.watch(downloadId, signal),
+      // Ids may be spelled in capitals; the record does not mind, and answers them in small letters.
+      watch: (downloadId, signal) => hub.watch(downloadId.toLowerCase(), signal),
       async update(downloadId, changes) {
         const download = await jobs.update(downloadId, changes);
         scheduler.limit(download.id, download.rateLimit);

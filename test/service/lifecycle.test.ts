@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { mkdtemp, rename, rm } from "node:fs/promises";
 import * as http2 from "node:http2";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -105,14 +107,31 @@ describe("the life of the service", () => {
     expect(service.output()).not.toContain("did not stop in time");
   });
 
+  it("takes the two signals of one Ctrl-C under npm as one, and ends cleanly", async () => {
+    const data = await temporaryFolder();
+    const service = await start(data);
+    service.kill("SIGINT");
+    service.kill("SIGINT");
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect(processesBelow(data)).toEqual([]);
+  });
+
   it("exits at once on a second SIGTERM, and leaves no database behind", async () => {
     const data = await temporaryFolder();
     const service = await start(data, { MODEL_MANAGER_SHUTDOWN_GRACE: "60s" });
-    const { models } = clientsOf(service.url);
-    await models.listModels({});
+    const { hostname, port } = new URL(service.url);
+    // A call whose body never comes holds the service for all of the grace.
+    const caller = connect(Number(port), hostname);
+    onTestFinished(() => void caller.destroy());
+    caller.on("error", () => {});
+    await once(caller, "connect");
+    const path = "/modelmanager.v1.ModelService/ListModels";
+    caller.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n`);
+    await clientsOf(service.url).models.listModels({});
     service.kill("SIGTERM");
+    await sleep(700);
     service.kill("SIGTERM");
-    await service.exited;
+    expect(await service.exited).toEqual({ code: 143, signal: null });
     await expect.poll(() => processesBelow(data), { timeout: 5000 }).toEqual([]);
   });
 

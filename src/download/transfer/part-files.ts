@@ -3,6 +3,7 @@ import { makeFolder } from "../../lib/make-folder.ts";
 import { isMissing } from "../../lib/system-error.ts";
 import { partError } from "./part-errors.ts";
 import { type PartName, removeIfEmpty } from "./part-names.ts";
+import { temporaryOf } from "./part-record.ts";
 
 /**
  * Makes the part's file, which must not exist, in a folder that another process may be taking away as empty. The spool must
@@ -23,5 +24,7 @@ export async function createFile({ folder, dataPath }: PartName): Promise<FileHa
 export async function removePart({ folder, dataPath, recordPath }: PartName): Promise<void> {
   await rm(dataPath, { force: true });
   await rm(recordPath, { force: true });
+  // What a killed process was about to put in the record's place.
+  await rm(temporaryOf(recordPath), { force: true });
   await removeIfEmpty(folder);
 }

@@ -31,9 +31,14 @@ export async function readRecord(path: string): Promise<PartRecord | undefined> 
   }
 }
 
+/** Where the record that is to replace the one at `path` is written. */
+export function temporaryOf(path: string): string {
+  return `${path}.tmp`;
+}
+
 /** Replaces the record at `path` in one step; `durable` makes it outlive the machine too. */
 export async function writeRecord(path: string, record: PartRecord, durable: boolean): Promise<void> {
-  const temporary = `${path}.tmp`;
+  const temporary = temporaryOf(path);
   try {
     const handle = await open(temporary, "w", 0o640);
     try {

@@ -24,7 +24,9 @@ const NETWORK_FAULTS: Readonly<Record<string, string>> = {
  * none of these but a fault of ours, and stays what it is.
  */
 export function networkFailure(error: unknown, subject: string): unknown {
-  const code = systemCode(error);
+  // undici gives the errors of its parser a code only now and then.
+  const isParserError = error instanceof Error && error.name === "HTTPParserError";
+  const code = systemCode(error) ?? (isParserError ? "HPE_UNKNOWN" : undefined);
   if (error instanceof DomainError || code === undefined) return error;
   const fault = NETWORK_FAULTS[code] ?? faultOfKind(code);
   return new SourceUnavailable(`${subject} ${fault}`, { cause: error });
