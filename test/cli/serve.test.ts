@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import os from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createModelManagerClient } from "../../src/client/index.ts";
 import { startOrigin, type TestOrigin } from "../support/origin.ts";
@@ -134,6 +135,8 @@ describe("serve", () => {
     await once(socket, "data");
     service.child.kill("SIGTERM");
     await service.seen(/a second signal ends it at once/);
+    // Sooner it would count as the same wish.
+    await sleep(700);
     service.child.kill("SIGTERM");
     expect((await service.result).code).toBe(143);
     socket.destroy();
