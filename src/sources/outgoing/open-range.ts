@@ -63,8 +63,8 @@ async function send(
 ): Promise<HttpAnswer> {
   const { url, token, subject } = target;
   const answer = await client.send({ url, token, subject, headers, signal });
-  const encoding = answer.headers["content-encoding"] ?? "identity";
-  if (encoding === "identity") return answer;
+  const { "content-encoding": encoding = "identity", "transfer-encoding": transfer = "chunked" } = answer.headers;
+  if (encoding === "identity" && transfer === "chunked") return answer;
   discard(answer.body);
   throw new DomainError(
     "CONTENT_MISMATCH",
