@@ -1,6 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { openNamedPath } from "./config/named-path.ts";
+import { readTlsFiles } from "./config/tls-files.ts";
 import type { Config } from "./config.ts";
 import type { Logger } from "./domain/logger.ts";
 import { createDownloads } from "./download/downloads.ts";
@@ -16,12 +17,15 @@ import { createTokenCheck, requireToken } from "./rpc/token.ts";
 import { createCredentialsFile } from "./sources/credentials-file.ts";
 import { createSources } from "./sources/sources.ts";
 import { createDiskStore } from "./store/disk.ts";
-import { createStorage } from "./store/storage.ts";
+import { createMaintenance } from "./store/maintenance.ts";
+import { createQuota } from "./store/quota.ts";
 
 /** The whole service, built and not yet listening. */
 export interface Service {
   /** Listens and begins to work; answers where. */
   start(): Promise<{ url: string }>;
+  /** Rejects if the database was away at the start, has come, and cannot be used: an operator has to act. */
+  readonly ready: Promise<void>;
   /** Refuses new work, lets running calls end within `graceMs`, parks downloads, and closes everything in reverse order. */
   stop(graceMs: number): Promise<void>;
 }
@@ -37,7 +41,11 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   /** What is left of the grace period, in milliseconds. */
   const grace = () => Math.max(0, stopBy - performance.now());
 
-  const store = await createDiskStore({ directory: config.store, log: log.child({ room: "store" }) });
+  const tls = config.tls && (await readTlsFiles(config.tls));
+  const storeVariable = config.store === join(config.data, "store") ? "MODEL_MANAGER_DATA" : "MODEL_MANAGER_STORE";
+  const store = await openNamedPath(storeVariable, config.store, () =>
+    createDiskStore({ directory: config.store, log: log.child({ room: "store" }) }),
+  );
   const database = await openDatabase(config, log.child({ room: "database" }), opened);
   const registry = await createRegistry({
     ...database,
@@ -61,6 +69,16 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   });
   opened.defer(() => sources.close());
 
+  const quota =
+    config.quota === undefined
+      ? undefined
+      : createQuota({
+          quotaBytes: config.quota,
+          quota: registry.quota,
+          records: registry.blobs,
+          store,
+          log: log.child({ room: "store" }),
+        });
   const downloads = await createDownloads({
     jobs: registry.jobs,
     models,
@@ -70,12 +88,24 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     maxDownloads: config.maxDownloads,
     maxConnections: config.maxConnections,
     rateLimit: config.rateLimit,
+    headroom: config.headroom,
+    quota,
   });
   let parked: Promise<void> | undefined;
   const parkDownloads = () => (parked ??= downloads.stop(grace()));
   opened.defer(parkDownloads);
 
-  const storage = createStorage({ store, records: registry.blobs, reservedBytes: downloads.reservedBytes });
+  const maintenance = createMaintenance({
+    store,
+    records: registry.blobs,
+    damage: registry.damage,
+    downloads,
+    quotaBytes: config.quota,
+    scrubRate: config.scrubRate,
+    log: log.child({ room: "store" }),
+  });
+  opened.defer(() => maintenance.stop());
+  const { storage } = maintenance;
   const health = createHealthMonitor({ database: registry.probe, store, log });
   const shutdown = new AbortController();
   const checkToken = createTokenCheck(config.token);
@@ -106,7 +136,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
         handler: requireToken(checkToken, (path) => path === "/health" || rpc.serves(path), routes),
         host: config.host,
         port: config.port,
-        tls: await readTls(config.tls),
+        tls,
         log: log.child({ room: "port" }),
       });
       running.defer(async () => {
@@ -114,9 +144,11 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
         await Promise.all([port.close(grace()), parkDownloads()]);
       });
       registry.startSweeper();
+      maintenance.start();
       downloads.start();
       return { url: port.address.url };
     },
+    ready: registry.ready,
 
     async stop(graceMs) {
       stopBy = performance.now() + graceMs;
@@ -134,17 +166,11 @@ async function openDatabase(
   opened: AsyncDisposableStack,
 ) {
   if (databaseUrl !== undefined) return { connection: databaseUrl, directConnection: databaseDirectUrl ?? databaseUrl };
-  const postgres = await superviseEmbeddedPostgres({ directory: join(data, "postgres"), log });
+  const postgres = await openNamedPath("MODEL_MANAGER_DATA", data, () =>
+    superviseEmbeddedPostgres({ directory: join(data, "postgres"), log }),
+  );
   opened.defer(() => postgres.stop());
   return { connection: postgres.connection, exclusive: true };
-}
-
-async function readTls(tls: Config["tls"]) {
-  if (tls === undefined) return undefined;
-  const [cert, key, clientCa] = await Promise.all(
-    [tls.cert, tls.key, tls.clientCa].map((path) => (path === undefined ? undefined : readFile(path))),
-  );
-  return cert && key ? { cert, key, clientCa } : undefined;
 }
 
 /** The build copies the migrations beside the bundle. */

@@ -9,6 +9,7 @@ import {
   type VariableName,
   type VariableValues,
 } from "./config/variables.ts";
+import type { Portion } from "./lib/portion.ts";
 
 export { ConfigError } from "./config/config-error.ts";
 export { printConfig } from "./config/print.ts";
@@ -41,6 +42,18 @@ export interface Config {
   readonly maxConnections: number;
   /** The most bytes a second that this process downloads; absent for no limit. `MODEL_MANAGER_RATE_LIMIT`. */
   readonly rateLimit?: number;
+  /**
+   * What downloads leave free of the store's disk. `MODEL_MANAGER_HEADROOM`, as `512MiB` or `3%`; absent for the larger of
+   * 5 % and 1 GiB.
+   */
+  readonly headroom?: Portion;
+  /** The most bytes that blobs may take before unused versions are evicted; absent for no limit. `MODEL_MANAGER_QUOTA`. */
+  readonly quota?: number;
+  /**
+   * The most bytes a second that are read to check the store in the background; absent to check nothing.
+   * `MODEL_MANAGER_SCRUB_RATE`, default 32 MiB; `off` or 0 for none.
+   */
+  readonly scrubRate?: number;
   /** PEM files; absent to listen in clear. `MODEL_MANAGER_TLS_CERT`, `_TLS_KEY`, `_TLS_CLIENT_CA`. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
   /** The bearer token that calls must carry; absent for none. `MODEL_MANAGER_TOKEN`. */
@@ -51,6 +64,11 @@ export interface Config {
   readonly maxMessageBytes: number;
   /** Where the command line and workers find the service. `MODEL_MANAGER_SERVER`, default `http://127.0.0.1:8085`. */
   readonly server: string;
+  /**
+   * PEM files for reaching it: an authority to trust instead of the well-known ones, and an own certificate with its key.
+   * `MODEL_MANAGER_SERVER_CA`, `MODEL_MANAGER_CLIENT_CERT`, `MODEL_MANAGER_CLIENT_KEY`.
+   */
+  readonly serverTls: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   /** `MODEL_MANAGER_LOG_LEVEL` (default info) and `_LOG_FORMAT` (default auto: pretty on a terminal, json elsewhere). */
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   /** The hub and its token, as Hugging Face's own tools read them. `HF_ENDPOINT`, `HF_TOKEN`. */
@@ -122,6 +140,8 @@ function conflicts(values: Partial<VariableValues>, given: ReadonlyMap<string, s
   needs("MODEL_MANAGER_TLS_CERT", "MODEL_MANAGER_TLS_KEY");
   needs("MODEL_MANAGER_TLS_KEY", "MODEL_MANAGER_TLS_CERT");
   if (!given.has("MODEL_MANAGER_TLS_KEY")) needs("MODEL_MANAGER_TLS_CLIENT_CA", "MODEL_MANAGER_TLS_CERT");
+  needs("MODEL_MANAGER_CLIENT_CERT", "MODEL_MANAGER_CLIENT_KEY");
+  needs("MODEL_MANAGER_CLIENT_KEY", "MODEL_MANAGER_CLIENT_CERT");
   needs("MODEL_MANAGER_DATABASE_DIRECT_URL", "DATABASE_URL");
   const host = values.MODEL_MANAGER_HOST;
   if (host !== undefined && !isLoopback(host) && !given.has("MODEL_MANAGER_TOKEN")) {
@@ -150,11 +170,19 @@ function assemble(values: VariableValues): Config {
     maxDownloads: values.MODEL_MANAGER_MAX_DOWNLOADS,
     maxConnections: values.MODEL_MANAGER_MAX_CONNECTIONS,
     rateLimit: values.MODEL_MANAGER_RATE_LIMIT,
+    headroom: values.MODEL_MANAGER_HEADROOM,
+    quota: values.MODEL_MANAGER_QUOTA,
+    scrubRate: values.MODEL_MANAGER_SCRUB_RATE === 0 ? undefined : values.MODEL_MANAGER_SCRUB_RATE,
     tls: cert && key ? Object.freeze({ cert, key, clientCa: values.MODEL_MANAGER_TLS_CLIENT_CA }) : undefined,
     token: values.MODEL_MANAGER_TOKEN,
     shutdownGraceMs: values.MODEL_MANAGER_SHUTDOWN_GRACE,
     maxMessageBytes: values.MODEL_MANAGER_MAX_MESSAGE,
     server: values.MODEL_MANAGER_SERVER,
+    serverTls: Object.freeze({
+      ca: values.MODEL_MANAGER_SERVER_CA,
+      cert: values.MODEL_MANAGER_CLIENT_CERT,
+      key: values.MODEL_MANAGER_CLIENT_KEY,
+    }),
     log: Object.freeze({ level: values.MODEL_MANAGER_LOG_LEVEL, format: values.MODEL_MANAGER_LOG_FORMAT }),
     huggingFace: Object.freeze({ endpoint: values.HF_ENDPOINT, token: values.HF_TOKEN }),
     proxies: Object.freeze({ http: values.HTTP_PROXY, https: values.HTTPS_PROXY, none: values.NO_PROXY }),

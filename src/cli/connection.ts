@@ -2,6 +2,7 @@ import { createModelManagerClient, type ModelManagerClient } from "../client/con
 import { DEFAULT_SERVER } from "../config/default-server.ts";
 import { callError } from "./call-error.ts";
 import { CliError } from "./cli-error.ts";
+import { readClientTls } from "./client-tls.ts";
 import { EXIT } from "./exit-codes.ts";
 import { parseServer, type ServiceOptions } from "./service-options.ts";
 
@@ -23,12 +24,12 @@ function serverOf(options: Pick<ServiceOptions, "server">): string {
  * @throws CliError for what the service or the network refuses.
  */
 export async function withClient<Result>(
-  options: Pick<ServiceOptions, "server" | "token">,
+  options: ServiceOptions,
   use: (client: ModelManagerClient) => Promise<Result>,
 ): Promise<Result> {
   const token = options.token ?? (process.env.MODEL_MANAGER_TOKEN?.trim() || undefined);
   const server = serverOf(options);
-  const client = createModelManagerClient(server, { token });
+  const client = createModelManagerClient(server, { token, tls: readClientTls(options) });
   try {
     return await use(client);
   } catch (error) {

@@ -2,6 +2,8 @@ import { type Command, InvalidArgumentError } from "commander";
 import { type Download, DownloadSchema } from "../../gen/modelmanager/v1/download_pb.ts";
 import { parseBytes } from "../lib/bytes.ts";
 import { CliError } from "./cli-error.ts";
+import { commandHint } from "./command-hint.ts";
+import { addCommand, addListCommand } from "./commands.ts";
 import { withClient } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
 import { formatDownloads } from "./format/download.ts";
@@ -25,48 +27,37 @@ interface LimitOptions extends ServiceOptions {
 
 /** Adds `downloads` with `list`, `watch`, `pause`, `resume`, `limit` and `cancel`. */
 export function addDownloads(program: Command): void {
-  const downloads = program
-    .command("downloads")
-    .summary("list, watch, pause, resume, limit and cancel downloads")
-    .description("Lists downloads; watches, holds, continues, limits or ends one.");
-  const listing = downloads
-    .command("list", { isDefault: true })
-    .summary("list downloads (the default)")
-    .description("Lists downloads, newest first.")
-    .option("--filter <expression>", "such as: model_id = llama3 AND state = FAILED");
+  const downloads = addCommand(
+    program,
+    "downloads",
+    "list, watch, pause, resume, limit and cancel downloads",
+    "Lists downloads; watches, holds, continues, limits or ends one.",
+  );
+  const add = (name: string, summary: string, description: string) =>
+    addCommand(downloads, name, summary, description).argument("<download>", "the download's id");
+
+  const listing = addListCommand(downloads, "Lists downloads, newest first.", "model_id = llama3 AND state = FAILED");
   withServiceOptions(listing).action(list);
-  const watching = downloads
-    .command("watch")
-    .summary("show the progress of a download")
-    .description("Shows the progress of a download until it ends.")
-    .argument("<download>", "the download's id")
-    .option("-q, --quiet", "show nothing; the exit code tells how it ended");
+  const watching = add("watch", "show the progress of a download", "Shows the progress of a download until it ends.");
+  watching.option("-q, --quiet", "show nothing; the exit code tells how it ended");
   withServiceOptions(watching).action(watch);
-  const pausing = downloads
-    .command("pause")
-    .summary("hold a download")
-    .description("Holds a download; it keeps what it has.")
-    .argument("<download>", "the download's id");
+  const pausing = add("pause", "hold a download", "Holds a download; it keeps what it has.");
   withServiceOptions(pausing).action(pause);
-  const resuming = downloads
-    .command("resume")
-    .summary("let a paused or failed download go on")
-    .description("Lets a paused download go on, or tries a failed one again.")
-    .argument("<download>", "the download's id");
+  const resuming = add(
+    "resume",
+    "let a paused or failed download go on",
+    "Lets a paused download go on, or tries a failed one again.",
+  );
   withServiceOptions(resuming).action(resume);
-  const limiting = downloads
-    .command("limit")
-    .summary("change the speed or the priority of a download")
-    .description("Changes the speed or the priority of a download, also while it runs.")
-    .argument("<download>", "the download's id")
+  const limiting = add(
+    "limit",
+    "change the speed or the priority of a download",
+    "Changes the speed or the priority of a download, also while it runs.",
+  )
     .option("--rate <bytes>", "the most bytes a second, such as 10MiB; 0 lifts the limit", parseRate)
     .option("--priority <number>", "higher goes first", parsePriority);
   withServiceOptions(limiting).action(limit);
-  const cancelling = downloads
-    .command("cancel")
-    .summary("end a download")
-    .description("Ends a download.")
-    .argument("<download>", "the download's id");
+  const cancelling = add("cancel", "end a download", "Ends a download.");
   withServiceOptions(cancelling).action(cancel);
 }
 
@@ -91,12 +82,16 @@ async function watch(downloadId: string, options: WatchOptions): Promise<void> {
 
 async function pause(downloadId: string, options: ServiceOptions): Promise<void> {
   const { download } = await withClient(options, (client) => client.models.pauseDownload({ downloadId }));
-  report(download, options, `paused ${downloadId}\n  go on: model-manager downloads resume ${downloadId}`);
+  report(download, options, `paused ${downloadId}\n  go on: ${commandHint(`downloads resume ${downloadId}`, options)}`);
 }
 
 async function resume(downloadId: string, options: ServiceOptions): Promise<void> {
   const { download } = await withClient(options, (client) => client.models.resumeDownload({ downloadId }));
-  report(download, options, `resumed ${downloadId}\n  watch it: model-manager downloads watch ${downloadId}`);
+  report(
+    download,
+    options,
+    `resumed ${downloadId}\n  watch it: ${commandHint(`downloads watch ${downloadId}`, options)}`,
+  );
 }
 
 async function limit(downloadId: string, options: LimitOptions): Promise<void> {

@@ -5,7 +5,9 @@ import type { ModelManagerClient } from "../client/connect.ts";
 import { errorDetails } from "../client/error-details.ts";
 import { isAway } from "./call-error.ts";
 import { CliError } from "./cli-error.ts";
+import { commandHint } from "./command-hint.ts";
 import { EXIT } from "./exit-codes.ts";
+import type { ServiceOptions } from "./service-options.ts";
 
 /** Shows how far a download is. */
 export interface ProgressView {
@@ -36,6 +38,7 @@ export async function followDownload(
   stream: ProgressStream,
   view: ProgressView,
   signal: AbortSignal,
+  options: Pick<ServiceOptions, "server"> = {},
 ): Promise<DownloadProgress> {
   const files = new Map<string, FileProgress>();
   let next = stream;
@@ -57,7 +60,10 @@ export async function followDownload(
       if (awaySince === undefined) view.note(`${LOST}; waiting for it`);
       awaySince ??= Date.now();
       if (Date.now() - awaySince > AWAY_MS) {
-        throw new CliError(EXIT.unreachable, LOST, { hint: goingOn(last.downloadId), details: errorDetails(error) });
+        throw new CliError(EXIT.unreachable, LOST, {
+          hint: goingOn(last.downloadId, options),
+          details: errorDetails(error),
+        });
       }
     }
     await setTimeout(RETRY_MS, undefined, { signal });
@@ -66,8 +72,9 @@ export async function followDownload(
 }
 
 /** What can be done about a download that goes on without being watched. */
-export function goingOn(downloadId: string): string {
-  return `watch it:  model-manager downloads watch ${downloadId}\n  cancel it: model-manager downloads cancel ${downloadId}`;
+export function goingOn(downloadId: string, options: Pick<ServiceOptions, "server">): string {
+  const command = (name: string) => commandHint(`downloads ${name} ${downloadId}`, options);
+  return `watch it:  ${command("watch")}\n  cancel it: ${command("cancel")}`;
 }
 
 function hasEnded(state: DownloadState): boolean {

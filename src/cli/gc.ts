@@ -34,7 +34,9 @@ async function gc(options: GcOptions): Promise<void> {
   }
   for (const { digest, size } of answer.blobs) print(`${digest}  ${humanBytes(size)}`);
   const blobs = answer.blobCount === 1n ? "1 blob" : `${answer.blobCount} blobs`;
-  print(`${dryRun ? "would free" : "freed"} ${humanBytes(answer.freedBytes)} in ${blobs}`);
+  const freed = dryRun ? "would free" : "freed";
+  if (answer.quarantineBytes > 0n) print(`${freed} ${humanBytes(answer.quarantineBytes)} of the quarantine`);
+  print(`${freed} ${humanBytes(answer.freedBytes)} in ${blobs}`);
 }
 
 function parseGrace(text: string): number {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { ModelSchema } from "../../gen/modelmanager/v1/model_pb.ts";
+import { commandHint } from "./command-hint.ts";
 import { withClient } from "./connection.ts";
 import { formatModels } from "./format/model.ts";
 import { messageJson, print, printJson, tell } from "./output.ts";
@@ -29,6 +30,7 @@ async function ls(options: LsOptions): Promise<void> {
     const [{ totalSize }] = pages;
     printJson({ models: models.map((model) => messageJson(ModelSchema, model)), totalSize: Number(totalSize) });
   } else if (models.length > 0) print(formatModels(models, new Date()));
-  else if (options.filter === undefined) tell("no models yet; get one: model-manager pull hf:<org>/<name>");
+  else if (options.filter === undefined)
+    tell(`no models yet; get one: ${commandHint("pull hf:Qwen/Qwen2.5-0.5B-Instruct", options)}`);
   else tell("no model matches the filter");
 }

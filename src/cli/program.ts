@@ -9,6 +9,7 @@ import { addPull } from "./pull.ts";
 import { addRm } from "./rm.ts";
 import { addServe } from "./serve.ts";
 import { addShow } from "./show.ts";
+import { addStore } from "./store.ts";
 import { addWorkers } from "./workers.ts";
 
 const EXIT_CODES = `
@@ -29,7 +30,19 @@ export function createProgram(): Command {
     .showHelpAfterError("(see --help)")
     .addHelpText("after", EXIT_CODES)
     .exitOverride();
-  for (const add of [addServe, addPull, addLs, addShow, addRm, addDownloads, addWorkers, addDu, addGc, addHealth])
+  for (const add of [
+    addServe,
+    addPull,
+    addLs,
+    addShow,
+    addRm,
+    addDownloads,
+    addWorkers,
+    addDu,
+    addGc,
+    addStore,
+    addHealth,
+  ])
     add(program);
   return program;
 }

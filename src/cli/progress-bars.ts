@@ -1,7 +1,8 @@
 import { MultiBar, type SingleBar } from "cli-progress";
 import { type DownloadProgress, type FileProgress, FileState } from "../../gen/modelmanager/v1/download_pb.ts";
 import type { ProgressView } from "./follow-download.ts";
-import { formatFile, formatState, formatTotal } from "./format/progress.ts";
+import { formatFile, formatPercent, formatState, formatTotal } from "./format/progress.ts";
+import { formatWaiting, waitingHint } from "./format/waiting.ts";
 
 /** What stands beside the bar of the total, at most. */
 const TOTAL_TEXT_WIDTH = 84;
@@ -21,6 +22,7 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
   });
   const total = bars.create(1, 0, { text: "" });
   const running = new Map<string, SingleBar>();
+  let hinted = false;
   const columns = () => (terminal.columns || 80) - 1;
 
   const showFiles = (files: ReadonlyMap<string, FileProgress>) => {
@@ -42,6 +44,9 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
 
   return {
     update(progress, files) {
+      const hint = waitingHint(progress);
+      if (hint !== undefined && !hinted) bars.log(`${hint}\n`);
+      hinted ||= hint !== undefined;
       total.update(0, { text: totalLine(progress, columns()) });
       showFiles(files);
     },
@@ -55,8 +60,11 @@ export function createBars(terminal: NodeJS.WriteStream): ProgressView {
 }
 
 function totalLine(progress: DownloadProgress, columns: number): string {
+  const waiting = formatWaiting(progress.waiting);
+  const state = formatState(progress).padEnd(12);
+  if (waiting !== "") return `${state} ${formatPercent(progress)}  ${waiting}`.slice(0, columns);
   const barWidth = Math.max(6, Math.min(24, columns - TOTAL_TEXT_WIDTH));
-  return `${formatState(progress).padEnd(12)} ${formatTotal(progress, barWidth)}`.slice(0, columns);
+  return `${state} ${formatTotal(progress, barWidth)}`.slice(0, columns);
 }
 
 function isRunning(file: FileProgress): boolean {

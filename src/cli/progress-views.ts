@@ -1,6 +1,7 @@
 import { DownloadProgressSchema } from "../../gen/modelmanager/v1/download_pb.ts";
 import type { ProgressView } from "./follow-download.ts";
 import { formatState, formatTotal } from "./format/progress.ts";
+import { formatWaiting, waitingHint } from "./format/waiting.ts";
 import { jsonText, messageJson, print, tell } from "./output.ts";
 import { createBars } from "./progress-bars.ts";
 
@@ -23,21 +24,33 @@ const jsonView: ProgressView = {
   end() {},
 };
 
-/** Plain lines, for logs: one for each state and each finished file, and meanwhile one every 2 s. */
+/** Plain lines, for logs: one for each state, each finished file and each thing it waits for, and meanwhile one every 2 s. */
 export function createLines(write: (line: string) => void, now: () => number): ProgressView {
   let state = "";
   let saidAt = 0;
   let doneFiles = 0;
+  let waited = "";
+  let hinted = false;
   return {
     update(progress) {
       const entered = formatState(progress);
       const isDue = now() - saidAt >= LINE_INTERVAL_MS || progress.completedFiles > doneFiles;
-      if (entered === state && !isDue) return;
+      const waiting = formatWaiting(progress.waiting);
+      if (entered === state && waiting === waited && !isDue) return;
       state = entered;
       saidAt = now();
       doneFiles = progress.completedFiles;
-      const amounts = progress.totalBytes === undefined ? "" : `  ${formatTotal(progress, LINE_BAR_WIDTH)}`;
-      write(`${state.padEnd(12)}${amounts}`.trimEnd());
+      waited = waiting;
+      const amounts = progress.totalBytes === undefined ? "" : formatTotal(progress, LINE_BAR_WIDTH);
+      write(
+        [state.padEnd(12), amounts, waiting]
+          .filter((part) => part !== "")
+          .join("  ")
+          .trimEnd(),
+      );
+      const hint = waitingHint(progress);
+      if (hint !== undefined && !hinted) write(`  ${hint}`);
+      hinted ||= hint !== undefined;
     },
     note: write,
     end() {},

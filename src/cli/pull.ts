@@ -8,6 +8,7 @@ import { formatModelRef } from "../domain/model-ref.ts";
 import { humanBytes } from "../lib/bytes.ts";
 import { humanDuration } from "../lib/duration.ts";
 import { CliError } from "./cli-error.ts";
+import { commandHint } from "./command-hint.ts";
 import { withClient } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
 import { formatSource } from "./format/source.ts";
@@ -17,16 +18,14 @@ import { type ServiceOptions, withServiceOptions } from "./service-options.ts";
 import { isSamePlace, parseSource, type SourceArgument } from "./source-argument.ts";
 import { watchOnTerminal } from "./watch.ts";
 
-interface PullOptions extends Omit<ServiceOptions, "token"> {
+interface PullOptions extends ServiceOptions {
   readonly id?: string;
   readonly type: string;
   readonly baseModel?: string;
   readonly revision?: string;
   readonly include?: string[];
   readonly exclude?: string[];
-  /** The source's token. */
-  readonly token?: string;
-  readonly serverToken?: string;
+  readonly sourceToken?: string;
   readonly quiet?: boolean;
 }
 
@@ -55,29 +54,29 @@ export function addPull(program: Command): void {
     .option("--revision <revision>", "a branch, tag or commit")
     .option("--include <glob>", "take only files like this; can be given several times", collect)
     .option("--exclude <glob>", "leave files like this out; can be given several times", collect)
-    .option("--token <token>", "the source's token, such as Hugging Face's; kept for this download alone")
+    .option("--source-token <token>", "the source's token, such as Hugging Face's; kept for this download alone")
     .option("-q, --quiet", "print the version alone, when it is there");
-  withServiceOptions(command, "--server-token").action(pull);
+  withServiceOptions(command).action(pull);
 }
 
 async function pull(sourceText: string, options: PullOptions): Promise<void> {
   const argument = parseSource(sourceText);
   const id = options.id ?? argument.defaultId;
-  const service = { server: options.server, token: options.serverToken };
+  const { sourceToken } = options;
   const request = {
     modelId: id,
     revision: options.revision ?? argument.revision,
     allowPatterns: options.include,
     ignorePatterns: options.exclude,
-    credential: options.token === undefined ? undefined : { kind: { case: "token" as const, value: options.token } },
+    credential: sourceToken === undefined ? undefined : { kind: { case: "token" as const, value: sourceToken } },
   };
-  await withClient(service, async (client) => {
+  await withClient(options, async (client) => {
     const model = await register(client, id, argument, options);
     if (!options.json && !options.quiet) tell(`pulling ${model.id} from ${formatSource(model.source)}`);
     const startedAt = Date.now();
     const last = await watchOnTerminal(client, (signal) => client.models.downloadModel(request, { signal }), options);
     if (options.quiet && !options.json) print(formatModelRef({ modelId: model.id, version: last.version }));
-    else if (!options.json) print(formatDone(model.id, last, Date.now() - startedAt));
+    else if (!options.json) print(formatDone(model.id, last, Date.now() - startedAt, options));
   });
 }
 
@@ -99,7 +98,7 @@ async function register(
   const { model = create(ModelSchema, wanted) } = await client.models.getModel({ modelRef: id });
   if (isSamePlace(model.source, argument)) return model;
   throw new CliError(EXIT.failure, `the model ${model.id} exists and comes from ${formatSource(model.source)}`, {
-    hint: `choose another id with --id, or remove that one first: model-manager rm ${model.id}`,
+    hint: `choose another id with --id, or remove that one first: ${commandHint(`rm ${model.id}`, options)}`,
   });
 }
 
@@ -108,10 +107,11 @@ function formatDone(
   id: string,
   { version, totalBytes, totalFiles, reusedBytes }: DownloadProgress,
   ms: number,
+  options: ServiceOptions,
 ): string {
   const reused = reusedBytes > 0n ? `, ${humanBytes(reusedBytes)} of it were here already` : "";
   const size = `${humanBytes(totalBytes ?? 0n)} in ${counted(totalFiles ?? 0, "file")}`;
-  return `${formatModelRef({ modelId: id, version })} is ready: ${size}, verified, in ${humanDuration(ms)}${reused}\n  see it: model-manager show ${id}`;
+  return `${formatModelRef({ modelId: id, version })} is ready: ${size}, verified, in ${humanDuration(ms)}${reused}\n  see it: ${commandHint(`show ${id}`, options)}`;
 }
 
 /** For an option that can be given several times. */

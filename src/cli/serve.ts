@@ -50,7 +50,7 @@ async function run(config: Config, log: Logger): Promise<void> {
     try {
       const { url } = await service.start();
       if (!stop.isAsked()) print(formatWelcome(url, config));
-      await stop.asked;
+      await Promise.race([stop.asked, service.ready.then(() => stop.asked)]);
     } finally {
       endAfter(config.shutdownGraceMs + STOP_MARGIN_MS, log);
       await service.stop(config.shutdownGraceMs);
@@ -83,7 +83,7 @@ function formatWelcome(url: string, config: Pick<Config, "data" | "databaseUrl" 
 }
 
 /** Errors whose message is for the operator. */
-const PLAIN_ERRORS: readonly string[] = ["DomainError", "ListenError"];
+const PLAIN_ERRORS: readonly string[] = ["DomainError", "ListenError", "ConfigError", "DatabaseSetupError"];
 
 /** A failure that an operator can mend is told in its own words; what is behind it, and all others, go to the log. */
 function runFailure(error: unknown, log: Logger): CliError {

@@ -6,15 +6,22 @@ export interface ServiceOptions {
   readonly server?: string;
   /** The service's bearer token. */
   readonly token?: string;
+  /** PEM files: an authority to trust instead of the well-known ones, and the client's own certificate and key. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
   readonly json?: boolean;
 }
 
-/** Adds `--server`, `--token` (by another name for a command whose `--token` is for something else) and `--json`. */
-export function withServiceOptions(command: Command, tokenOption = "--token"): Command {
+/** Adds what {@link ServiceOptions} holds. */
+export function withServiceOptions(command: Command): Command {
   return command
     .option("--server <url>", `where the service is (default: $MODEL_MANAGER_SERVER or ${DEFAULT_SERVER})`, parseServer)
-    .option("--json", "print JSON for scripts")
-    .option(`${tokenOption} <token>`, "the service's bearer token (default: $MODEL_MANAGER_TOKEN)");
+    .option("--token <token>", "the service's bearer token (default: $MODEL_MANAGER_TOKEN)")
+    .option("--ca <file>", "PEM: who signed the service's certificate (default: $MODEL_MANAGER_SERVER_CA)")
+    .option("--cert <file>", "PEM: a certificate to show to the service (default: $MODEL_MANAGER_CLIENT_CERT)")
+    .option("--key <file>", "PEM: the private key of --cert (default: $MODEL_MANAGER_CLIENT_KEY)")
+    .option("--json", "print JSON for scripts");
 }
 
 /** Reads the address of a service; one without a scheme is taken as http. */

@@ -3,26 +3,41 @@ import { GetModelResponseSchema } from "../../gen/modelmanager/v1/model_service_
 import { CliError } from "./cli-error.ts";
 import { withClient } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
+import { formatDownloads } from "./format/download.ts";
 import { formatModel } from "./format/model.ts";
 import { messageJson, print, printJson } from "./output.ts";
 import { type ServiceOptions, withServiceOptions } from "./service-options.ts";
 
-/** Adds `show`: prints a model and one of its versions. */
+/** Downloads that have not ended. */
+const LIVE = ["QUEUED", "RESOLVING", "TRANSFERRING", "VERIFYING", "PAUSED"]
+  .map((state) => `state = ${state}`)
+  .join(" OR ");
+
+/** Adds `show`: prints a model, one of its versions and its live downloads. */
 export function addShow(program: Command): void {
   const command = program
     .command("show")
     .summary("show a model and a version of it")
-    .description("Shows a model, and the files of the version that is named: by default the newest.")
+    .description(
+      "Shows a model with its live downloads, and the files of the version that is named: by default the newest.",
+    )
     .argument("<model>", "<id>, <id>@<alias> or <id>@<version>");
   withServiceOptions(command).action(show);
 }
 
 async function show(modelRef: string, options: ServiceOptions): Promise<void> {
-  const answer = await withClient(options, (client) => client.models.getModel({ modelRef }));
+  const { answer, downloads } = await withClient(options, async (client) => {
+    const answer = await client.models.getModel({ modelRef });
+    if (options.json) return { answer, downloads: [] };
+    const filter = `model_id = "${answer.model?.id}" AND (${LIVE})`;
+    return { answer, downloads: (await client.models.listDownloads({ filter })).downloads };
+  });
   if (options.json) {
     printJson(messageJson(GetModelResponseSchema, answer));
     return;
   }
   if (answer.model === undefined) throw new CliError(EXIT.failure, "the service answered without a model");
-  print(formatModel(answer.model, answer.version, new Date()));
+  const now = new Date();
+  print(formatModel(answer.model, answer.version, now));
+  if (downloads.length > 0) print(`\n${formatDownloads(downloads, now)}`);
 }

@@ -4,6 +4,7 @@ import { CliError } from "./cli-error.ts";
 import { EXIT } from "./exit-codes.ts";
 import { followDownload, goingOn, type ProgressStream } from "./follow-download.ts";
 import { createProgressView } from "./progress-views.ts";
+import type { ServiceOptions } from "./service-options.ts";
 
 const INTERRUPTIONS = ["SIGINT", "SIGTERM"] as const;
 
@@ -15,7 +16,7 @@ const INTERRUPTIONS = ["SIGINT", "SIGTERM"] as const;
 export async function watchOnTerminal(
   client: Pick<ModelManagerClient, "models">,
   open: (signal: AbortSignal) => ProgressStream,
-  options: { readonly json?: boolean; readonly quiet?: boolean },
+  options: Pick<ServiceOptions, "server" | "json"> & { readonly quiet?: boolean },
 ): Promise<DownloadProgress> {
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
@@ -28,12 +29,14 @@ export async function watchOnTerminal(
       downloadId = progress.downloadId;
       view.update(progress, files);
     };
-    return await followDownload(client, stream, { ...view, update }, interruption.signal);
+    return await followDownload(client, stream, { ...view, update }, interruption.signal, options);
   } catch (error) {
     const { aborted } = interruption.signal;
     if (aborted && downloadId === "") throw new CliError(EXIT.interrupted, "interrupted");
     if (!aborted) throw error;
-    throw new CliError(EXIT.interrupted, "stopped watching; the download goes on", { hint: goingOn(downloadId) });
+    throw new CliError(EXIT.interrupted, "stopped watching; the download goes on", {
+      hint: goingOn(downloadId, options),
+    });
   } finally {
     view.end();
     for (const signal of INTERRUPTIONS) process.off(signal, interrupt);

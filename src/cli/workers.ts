@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { AssignmentSchema } from "../../gen/modelmanager/v1/assignment_pb.ts";
 import { WorkerSchema } from "../../gen/modelmanager/v1/worker_pb.ts";
 import { CliError } from "./cli-error.ts";
+import { addCommand, addListCommand } from "./commands.ts";
 import { withClient } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
 import { counted } from "./format/values.ts";
@@ -16,27 +17,20 @@ interface ListOptions extends ServiceOptions {
 
 /** Adds `workers` with `list`, `show` and `rm`. */
 export function addWorkers(program: Command): void {
-  const workers = program
-    .command("workers")
-    .summary("list, show and delete workers")
-    .description("Lists workers; shows or deletes one.");
-  const listing = workers
-    .command("list", { isDefault: true })
-    .summary("list workers (the default)")
-    .description("Lists workers by id.")
-    .option("--filter <expression>", "such as: status = ONLINE AND labels.zone = a");
+  const workers = addCommand(
+    program,
+    "workers",
+    "list, show and delete workers",
+    "Lists workers; shows or deletes one.",
+  );
+  const add = (name: string, summary: string, description: string) =>
+    addCommand(workers, name, summary, description).argument("<worker>", "the worker's id");
+
+  const listing = addListCommand(workers, "Lists workers by id.", "status = ONLINE AND labels.zone = a");
   withServiceOptions(listing).action(list);
-  const showing = workers
-    .command("show")
-    .summary("show a worker and its models")
-    .description("Shows a worker, and what it should have and has.")
-    .argument("<worker>", "the worker's id");
+  const showing = add("show", "show a worker and its models", "Shows a worker, and what it should have and has.");
   withServiceOptions(showing).action(show);
-  const removing = workers
-    .command("rm")
-    .summary("delete a worker")
-    .description("Deletes a worker with its assignments.")
-    .argument("<worker>", "the worker's id");
+  const removing = add("rm", "delete a worker", "Deletes a worker with its assignments.");
   withServiceOptions(removing).action(rm);
 }
 

@@ -10,9 +10,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly ConfigProblem[];
 
-  constructor(problems: readonly ConfigProblem[]) {
+  constructor(problems: readonly ConfigProblem[], options?: ErrorOptions) {
     const lines = problems.map(({ variable, rule }) => `  ${variable}: ${rule}`);
-    super(`the configuration cannot be used:\n${lines.join("\n")}`);
+    super(`the configuration cannot be used:\n${lines.join("\n")}`, options);
     this.problems = problems;
   }
 }

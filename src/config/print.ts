@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { formatBytes } from "../lib/bytes.ts";
 import { formatDuration } from "../lib/duration.ts";
+import { formatPortion } from "../lib/portion.ts";
 import type { VariableName } from "./variables.ts";
 
 const REDACTED = "(redacted)";
@@ -24,6 +25,9 @@ export function printConfig(config: Config): string {
     MODEL_MANAGER_MAX_DOWNLOADS: String(config.maxDownloads),
     MODEL_MANAGER_MAX_CONNECTIONS: String(config.maxConnections),
     MODEL_MANAGER_RATE_LIMIT: config.rateLimit === undefined ? undefined : formatBytes(config.rateLimit),
+    MODEL_MANAGER_HEADROOM: config.headroom && formatPortion(config.headroom),
+    MODEL_MANAGER_QUOTA: config.quota === undefined ? undefined : formatBytes(config.quota),
+    MODEL_MANAGER_SCRUB_RATE: config.scrubRate === undefined ? "off" : formatBytes(config.scrubRate),
     MODEL_MANAGER_TLS_CERT: config.tls?.cert,
     MODEL_MANAGER_TLS_KEY: config.tls?.key,
     MODEL_MANAGER_TLS_CLIENT_CA: config.tls?.clientCa,
@@ -31,6 +35,9 @@ export function printConfig(config: Config): string {
     MODEL_MANAGER_SHUTDOWN_GRACE: formatDuration(config.shutdownGraceMs),
     MODEL_MANAGER_MAX_MESSAGE: formatBytes(config.maxMessageBytes),
     MODEL_MANAGER_SERVER: redactUrl(config.server),
+    MODEL_MANAGER_SERVER_CA: config.serverTls.ca,
+    MODEL_MANAGER_CLIENT_CERT: config.serverTls.cert,
+    MODEL_MANAGER_CLIENT_KEY: config.serverTls.key,
     MODEL_MANAGER_LOG_LEVEL: config.log.level,
     MODEL_MANAGER_LOG_FORMAT: config.log.format,
     HF_ENDPOINT: redactUrl(config.huggingFace.endpoint),

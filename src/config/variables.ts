@@ -4,6 +4,7 @@ import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { parseBytes } from "../lib/bytes.ts";
 import { parseDuration } from "../lib/duration.ts";
+import { parsePortion } from "../lib/portion.ts";
 import { DEFAULT_SERVER } from "./default-server.ts";
 
 /** Levels of the log, from the quietest on. */
@@ -112,6 +113,9 @@ const networks = parsed((text) =>
 /** What can travel in an HTTP header; the secret itself is not said. */
 const secret = z.string().regex(/^[\x21-\x7e]{1,8192}$/, "must be 1 to 8192 visible ASCII characters without spaces");
 
+/** Reads a size, or a word for none. */
+const parseScrubRate = (text: string) => (text.trim().toLowerCase() === "off" ? 0 : parseBytes(text));
+
 const HOUR = 3_600_000;
 const GIB = 1024 ** 3;
 
@@ -133,6 +137,9 @@ export const VARIABLES = {
   MODEL_MANAGER_MAX_DOWNLOADS: wholeNumber(1, 1_000).prefault("4"),
   MODEL_MANAGER_MAX_CONNECTIONS: wholeNumber(1, 10_000).prefault("64"),
   MODEL_MANAGER_RATE_LIMIT: within(parseBytes, 1024, 2 ** 50, "from 1KiB to 1PiB (a second)").optional(),
+  MODEL_MANAGER_HEADROOM: parsed(parsePortion).optional(),
+  MODEL_MANAGER_QUOTA: within(parseBytes, 1, 2 ** 53 - 1, "at least 1 byte").optional(),
+  MODEL_MANAGER_SCRUB_RATE: within(parseScrubRate, 0, 2 ** 50, "off, or up to 1PiB (a second)").prefault("32MiB"),
   MODEL_MANAGER_TLS_CERT: path.optional(),
   MODEL_MANAGER_TLS_KEY: path.optional(),
   MODEL_MANAGER_TLS_CLIENT_CA: path.optional(),
@@ -140,6 +147,9 @@ export const VARIABLES = {
   MODEL_MANAGER_SHUTDOWN_GRACE: within(parseDuration, 0, HOUR, "from 0s to 1h").prefault("10s"),
   MODEL_MANAGER_MAX_MESSAGE: within(parseBytes, 1024, GIB, "from 1KiB to 1GiB").prefault("4MiB"),
   MODEL_MANAGER_SERVER: httpUrl.prefault(DEFAULT_SERVER),
+  MODEL_MANAGER_SERVER_CA: path.optional(),
+  MODEL_MANAGER_CLIENT_CERT: path.optional(),
+  MODEL_MANAGER_CLIENT_KEY: path.optional(),
   MODEL_MANAGER_LOG_LEVEL: oneOf(LOG_LEVELS).prefault("info"),
   MODEL_MANAGER_LOG_FORMAT: oneOf(LOG_FORMATS).prefault("auto"),
   HF_ENDPOINT: httpUrl.prefault(PUBLIC_HUB),

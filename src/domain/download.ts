@@ -96,4 +96,6 @@ export interface Progress {
   readonly files: readonly FileProgress[];
   readonly version?: number;
   readonly error?: Failure;
+  /** The passing failure because of which nothing moves; absent while it goes on. */
+  readonly waiting?: Failure;
 }

@@ -104,6 +104,10 @@ export interface Version {
   readonly createTime: Date;
   readonly updateTime: Date;
   readonly etag: string;
+  /** Paths whose bytes the store lost, sorted. */
+  readonly damagedFiles: readonly string[];
+  /** Exact to an hour. */
+  readonly lastUsedTime: Date;
 }
 
 /** What can change of a version; absent stays as it is. */

@@ -1,4 +1,5 @@
 import type { Download } from "../domain/download.ts";
+import { DomainError, isDomainError } from "../domain/errors.ts";
 import type { Credential } from "../domain/source.ts";
 
 /** What calls prove to sources with: in memory only, until their downloads end. */
@@ -31,6 +32,17 @@ export class CallCredentials {
   async of(downloadId: string): Promise<Credential | undefined> {
     await Promise.allSettled(this.#starting);
     return this.#credentials.get(downloadId);
+  }
+
+  /** The refusal of a source by a download that was asked for with a token: where that is gone, it says so. */
+  async explain(downloadId: string, error: unknown): Promise<unknown> {
+    if (!isDomainError(error, "SOURCE_FORBIDDEN") || (await this.of(downloadId)) !== undefined) return error;
+    const lost = "the token of the call that asked for it is gone, since it is kept only until the service stops";
+    const { message, cause, metadata } = error;
+    return new DomainError("SOURCE_FORBIDDEN", `${message}; ${lost}: start the download again with it`, {
+      cause,
+      metadata,
+    });
   }
 
   forget(downloadId: string): void {

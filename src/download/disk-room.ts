@@ -1,30 +1,28 @@
 import { DomainError } from "../domain/errors.ts";
 import type { BlobStore, Space } from "../domain/ports/blob-store.ts";
 import { humanBytes } from "../lib/bytes.ts";
+import { type Portion, portionOf } from "../lib/portion.ts";
 import { Semaphore } from "../lib/semaphore.ts";
-import type { RateLimiter } from "./rate-limit.ts";
+import { MOST_QUANTUM, type RateLimiter } from "./rate-limit.ts";
 
 const MiB = 1024 * 1024;
-const LEAST_HEADROOM = 64 * MiB;
-const MOST_HEADROOM = 1024 * MiB;
-const STEP = 16 * MiB;
+/** Room for the bytes of a file of unknown size is taken in steps of this. */
+export const STEP = 16 * MiB;
 
-/** What stays free by default: a hundredth of the disk, but at least 64 MiB and at most 1 GiB. */
-function defaultHeadroom({ capacityBytes = 0 }: Space): number {
-  return Math.min(MOST_HEADROOM, Math.max(LEAST_HEADROOM, Math.floor(capacityBytes / 100)));
-}
+/** What stays free by default: the larger of the two. */
+const DEFAULT_HEADROOM: readonly Portion[] = [{ percent: 5 }, { bytes: 1024 * MiB }];
 
 /** Keeps account of the room that running downloads will take, so that none begins what cannot end. */
 export class DiskRoom {
   readonly #store: Pick<BlobStore, "space">;
-  readonly #headroomBytes: number | undefined;
+  readonly #headroom: readonly Portion[];
   readonly #reserved = new Map<string, number>();
   readonly #turns = new Semaphore(1);
 
-  /** `headroomBytes` stay free beyond all payload; the default depends on the disk. */
-  constructor(store: Pick<BlobStore, "space">, headroomBytes?: number) {
+  /** `headroom` stays free beyond all payload; by default the larger of 5 % of the disk and 1 GiB. */
+  constructor(store: Pick<BlobStore, "space">, headroom?: Portion) {
     this.#store = store;
-    this.#headroomBytes = headroomBytes;
+    this.#headroom = headroom === undefined ? DEFAULT_HEADROOM : [headroom];
   }
 
   /** Reserves `bytes` for a download in place of what it had reserved; DISK_FULL if they are not there. */
@@ -42,6 +40,7 @@ export class DiskRoom {
   stepwise(downloadId: string): RateLimiter {
     let left = 0;
     return {
+      quantum: MOST_QUANTUM,
       take: async (bytes) => {
         left -= bytes;
         if (left >= 0) return;
@@ -57,6 +56,12 @@ export class DiskRoom {
     return [...this.#reserved.values()].reduce((sum, part) => sum + part, 0);
   }
 
+  /** What one more download could take now, in bytes: less than none if headroom is missing, endless in an object store. */
+  async available(): Promise<number> {
+    const space = await this.#store.space();
+    return (space.freeBytes ?? Number.POSITIVE_INFINITY) - this.#headroomOf(space) - this.reservedBytes;
+  }
+
   /** A download needs nothing more. */
   free(downloadId: string): void {
     this.#reserved.delete(downloadId);
@@ -70,7 +75,7 @@ export class DiskRoom {
       const held = this.#reserved.get(downloadId) ?? 0;
       const bytes = wanted(held);
       const reserved = this.reservedBytes - held;
-      const headroom = this.#headroomBytes ?? defaultHeadroom(space);
+      const headroom = this.#headroomOf(space);
       if (bytes > 0 && space.freeBytes !== undefined && bytes + headroom + reserved > space.freeBytes) {
         throw tooLittle(bytes, space.freeBytes, { headroom, reserved });
       }
@@ -81,16 +86,21 @@ export class DiskRoom {
   }
 
   /** The error for a download that ran into a full disk with `needed` bytes to go. */
-  async ranOut(needed: number, cause: unknown): Promise<DomainError> {
+  async ranOut(downloadId: string, needed: number, cause: unknown): Promise<DomainError> {
     const space: Space = await this.#store.space().catch(() => ({}));
-    return tooLittle(needed, space.freeBytes ?? 0, {}, cause);
+    const reserved = this.reservedBytes - (this.#reserved.get(downloadId) ?? 0);
+    return tooLittle(needed, space.freeBytes ?? 0, { headroom: this.#headroomOf(space), reserved }, cause);
+  }
+
+  #headroomOf({ capacityBytes = 0 }: Space): number {
+    return Math.max(...this.#headroom.map((portion) => portionOf(portion, capacityBytes)));
   }
 }
 
 function tooLittle(
   needed: number,
   free: number,
-  { headroom = 0, reserved = 0 }: { headroom?: number; reserved?: number },
+  { headroom, reserved }: { headroom: number; reserved: number },
   cause?: unknown,
 ): DomainError {
   const besides = [
@@ -100,6 +110,11 @@ function tooLittle(
   const message = `the store's disk is too full: ${humanBytes(needed)} needed, ${humanBytes(free)} free`;
   return new DomainError("DISK_FULL", besides.length > 0 ? `${message}; ${besides.join(", ")}` : message, {
     cause,
-    metadata: { needed_bytes: String(needed), free_bytes: String(free) },
+    metadata: {
+      needed_bytes: String(needed),
+      free_bytes: String(free),
+      reserved_bytes: String(reserved),
+      headroom_bytes: String(headroom),
+    },
   });
 }

@@ -7,12 +7,15 @@ import type { BlobStore } from "../domain/ports/blob-store.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { Quota } from "../domain/ports/quota.ts";
 import type { Sources } from "../domain/ports/sources.ts";
 import type { Backoff } from "../lib/backoff.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { KeyedLock } from "../lib/keyed-lock.ts";
+import type { Portion } from "../lib/portion.ts";
 import { CallCredentials } from "./call-credentials.ts";
 import { DiskRoom } from "./disk-room.ts";
+import type { ParkingBackoff } from "./parking.ts";
 import { ProgressHub } from "./progress/hub.ts";
 import { TokenBucket } from "./rate-limit.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -24,6 +27,8 @@ export interface DownloadsOptions {
   readonly models: Pick<Models, "get">;
   readonly store: BlobStore;
   readonly sources: Sources;
+  /** Makes room in the store for what is planned; absent for a store without a limit. */
+  readonly quota?: Quota;
   readonly log: Logger;
   readonly clock?: Clock;
   /** Answers 0 up to, not including, 1. */
@@ -34,8 +39,8 @@ export interface DownloadsOptions {
   readonly maxConnections: number;
   /** Bytes a second of all downloads of this process; absent for no limit. */
   readonly rateLimit?: number;
-  /** What stays free on the store's disk, in bytes. Default: a hundredth of it, at least 64 MiB, at most 1 GiB. */
-  readonly headroomBytes?: number;
+  /** What stays free on the store's disk. Default: the larger of 5 % of it and 1 GiB. */
+  readonly headroom?: Portion;
   /** Waiting times and limits that tests shorten; see where they are used for their defaults. */
   readonly timing?: DownloadsTiming;
 }
@@ -46,6 +51,7 @@ interface DownloadsTiming {
   readonly pollMs?: number;
   readonly stallMs?: number;
   readonly sourceBackoff?: Backoff;
+  readonly parkingBackoff?: ParkingBackoff;
 }
 
 /** The downloads of a process, and the work on them. */
@@ -59,7 +65,11 @@ export interface DownloadsService {
   stop(graceMs: number): Promise<void>;
 }
 
-const SWEEP_MS = 3600_000;
+const SWEEP_MS = 60_000;
+/** So long after its last byte a part of an ended download waits for another one of the same content. */
+const PART_LIFETIME_MS = 10 * 60_000;
+/** A failed download is resumed, or asked for again, by people. */
+const FAILED_PART_LIFETIME_MS = 24 * 3600_000;
 const SOURCE_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 
 /** Builds the download pipeline of a process. */
@@ -76,6 +86,16 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       return !isDomainError(error, "DOWNLOAD_NOT_FOUND");
     }
   };
+  const isKept = async (downloadId: string) => {
+    try {
+      const { state, endTime } = await jobs.get(downloadId);
+      if (!isTerminal(state)) return true;
+      const endedMs = clock.date().getTime() - (endTime?.getTime() ?? 0);
+      return state === "FAILED" && endedMs < FAILED_PART_LIFETIME_MS;
+    } catch (error) {
+      return !isDomainError(error, "DOWNLOAD_NOT_FOUND");
+    }
+  };
   const transfer = await createTransfer({
     spool: store.spoolDirectory,
     log,
@@ -87,7 +107,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
     backoff: sourceBackoff,
   });
   const credentials = new CallCredentials();
-  const room = new DiskRoom(store, options.headroomBytes);
+  const room = new DiskRoom(store, options.headroom);
   const hub = new ProgressHub(jobs, clock, log);
   const scheduler = new Scheduler({
     tools: {
@@ -96,6 +116,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       sources,
       transfer,
       room,
+      quota: options.quota,
       credentials,
       limiter: rateLimit === undefined ? undefined : new TokenBucket(rateLimit, clock),
       contents: new KeyedLock(),
@@ -112,8 +133,9 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
 
   const sweep = async () => {
     try {
-      await transfer.sweep();
+      await transfer.sweep(PART_LIFETIME_MS, isKept);
       await credentials.tidy(isLive);
+      log.debug("left-over parts were swept");
     } catch (error) {
       log.warn("left-over parts could not be swept", { error });
     }

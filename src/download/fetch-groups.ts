@@ -1,11 +1,12 @@
 import type { Digest } from "../domain/digest.ts";
 import { DomainError, isDomainError } from "../domain/errors.ts";
+import { failureOf } from "../domain/failure.ts";
 import type { VersionFile } from "../domain/model.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
 import type { Job, JobTools } from "./job.ts";
+import { record } from "./job-record.ts";
 import type { FileGroup, Plan } from "./plan.ts";
 import { joinLimiters, type RateLimiter } from "./rate-limit.ts";
-import { throughOutages } from "./retry.ts";
 import type { TransferObserver } from "./transfer/transfer.ts";
 
 /** Files of one download that are on their way at once. */
@@ -42,21 +43,29 @@ function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLi
   });
 }
 
-/** Takes a blob that is in the store by now though the record did not have it: bytes in the store are always verified. */
+/**
+ * Takes a blob that is in the store by now though the plan did not have it. Only the record says that bytes are verified: those
+ * that it does not know, as after the database was restored, are hashed first.
+ */
 async function adopt(
-  { store, jobs, ...tools }: JobTools,
+  tools: JobTools,
   job: Job,
   digest: Digest,
   expected: number | undefined,
 ): Promise<Content | undefined> {
+  const { store, jobs } = tools;
+  const { lease, signal } = job;
   const found = await store.stat(digest);
   if (found === undefined || found.size !== (expected ?? found.size)) return undefined;
   const { size } = found;
+  const recorded = await record(tools, job, () => jobs.reuse(lease, [digest]));
+  if (recorded.get(digest) === size) return { digest, size };
+  if ((await store.verify(digest, { signal })).found !== "intact") return undefined;
   const stillThere = async () => {
-    if ((await store.stat(digest)) === undefined) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
+    if ((await store.stat(digest))?.size !== size) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
   };
   try {
-    await throughOutages(tools, job.signal, () => jobs.admit(job.lease, digest, size, stillThere));
+    await record(tools, job, () => jobs.admit(lease, digest, size, stillThere));
     return { digest, size };
   } catch (error) {
     if (isDomainError(error, "BLOB_NOT_FOUND")) return undefined;
@@ -76,13 +85,14 @@ async function transferGroup(tools: JobTools, job: Job, group: FileGroup, rate: 
     observer,
     signal,
   });
-  await throughOutages(tools, signal, () => jobs.admit(lease, digest, size, () => store.commit(digest, path)));
+  await record(tools, job, () => jobs.admit(lease, digest, size, () => store.commit(digest, path)));
   await forget();
   return { digest, size };
 }
 
 /** Tells the job's progress and the account of the disk what a transfer does. */
-function observe(tools: JobTools, { lease, progress, signal }: Job, { file, paths }: FileGroup): TransferObserver {
+function observe(tools: JobTools, job: Job, { file, paths }: FileGroup): TransferObserver {
+  const { lease, progress } = job;
   const [first = ""] = paths;
   return {
     sized: (size) => {
@@ -98,8 +108,9 @@ function observe(tools: JobTools, { lease, progress, signal }: Job, { file, path
       // Bytes of a file of unknown size are reserved as they come.
       if (file.size !== undefined) tools.room.spend(lease.downloadId, -lost);
       const { attempt } = progress;
-      await throughOutages(tools, signal, () => tools.jobs.advance(lease, "TRANSFERRING", { attempt }));
+      await record(tools, job, () => tools.jobs.advance(lease, "TRANSFERRING", { attempt }));
     },
     verifying: () => progress.verifying(first),
+    waiting: (failure) => progress.waiting(failure && failureOf(failure), first),
   };
 }

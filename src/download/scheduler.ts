@@ -1,12 +1,12 @@
 import { isDomainError } from "../domain/errors.ts";
-import { failureOf } from "../domain/failure.ts";
 import type { Logger } from "../domain/logger.ts";
 import type { ClaimedDownload } from "../domain/ports/download-jobs.ts";
 import { type Job, type JobTools, runJob } from "./job.ts";
+import { PARKING_BACKOFF, type ParkingBackoff } from "./parking.ts";
 import type { ProgressHub } from "./progress/hub.ts";
 import { JobProgress } from "./progress/job-progress.ts";
 import { TokenBucket } from "./rate-limit.ts";
-import { throughOutages } from "./retry.ts";
+import { JobStopped, settleJob } from "./settle-job.ts";
 
 export interface SchedulerOptions {
   readonly tools: JobTools;
@@ -22,21 +22,13 @@ export interface SchedulerOptions {
   readonly renewMs?: number;
   /** How often the record is asked for work. Default 1 s. */
   readonly pollMs?: number;
+  /** How long parked jobs wait at least. Default {@link PARKING_BACKOFF}. */
+  readonly parkingBackoff?: ParkingBackoff;
 }
 
 const DEFAULT_LEASE_MS = 15_000;
 const DEFAULT_RENEW_MS = 700;
 const DEFAULT_POLL_MS = 1_000;
-
-/** Why a job was told to stop: the lease is not ours any more, or the process ends and others may go on with the job. */
-class JobStopped extends Error {
-  readonly why: "lost" | "parked";
-
-  constructor(why: "lost" | "parked") {
-    super(`the job was ${why}`);
-    this.why = why;
-  }
-}
 
 interface Running extends Job {
   readonly stop: AbortController;
@@ -51,16 +43,27 @@ export class Scheduler {
   #claiming: Promise<void> | undefined;
   #claimAgain = false;
   #renewing = false;
+  #measuring = false;
+  /** What parked downloads may take of the disk, in bytes; undefined while nobody knows. */
+  #roomBytes: number | undefined;
   #stopped = false;
 
   constructor(options: SchedulerOptions) {
-    const defaults = { leaseMs: DEFAULT_LEASE_MS, renewMs: DEFAULT_RENEW_MS, pollMs: DEFAULT_POLL_MS };
-    this.#options = { ...defaults, ...options };
+    this.#options = {
+      leaseMs: DEFAULT_LEASE_MS,
+      renewMs: DEFAULT_RENEW_MS,
+      pollMs: DEFAULT_POLL_MS,
+      parkingBackoff: PARKING_BACKOFF,
+      ...options,
+    };
   }
 
   start(): void {
     const { tools, pollMs, renewMs } = this.#options;
-    const stopPolls = tools.clock.every(pollMs, () => this.wake());
+    const stopPolls = tools.clock.every(pollMs, () => {
+      void this.#measureRoom();
+      this.wake();
+    });
     const stopRenewals = tools.clock.every(renewMs, () => void this.#renew());
     this.#stopTimers = () => {
       stopPolls();
@@ -85,7 +88,8 @@ export class Scheduler {
 
   /** Stops the job of a download whose lease is void. */
   drop(downloadId: string): void {
-    this.#running.get(downloadId)?.stop.abort(new JobStopped("lost"));
+    const running = this.#running.get(downloadId);
+    if (running !== undefined) this.#lose(running);
   }
 
   /** Changes the rate limit of a download that runs here. */
@@ -93,18 +97,18 @@ export class Scheduler {
     this.#running.get(downloadId)?.limiter.limit(rateLimit);
   }
 
-  /** Parks all jobs for whoever comes next; resolves when that is done, or `graceMs` have passed. */
+  /** Releases all jobs for whoever comes next; resolves when that is done, or `graceMs` have passed. */
   async stop(graceMs: number): Promise<void> {
     const { tools, log } = this.#options;
     this.#stopped = true;
     const late = new AbortController();
-    const parked = async () => {
+    const released = async () => {
       await this.#claiming;
-      for (const { stop } of this.#running.values()) stop.abort(new JobStopped("parked"));
+      for (const { stop } of this.#running.values()) stop.abort(new JobStopped("released"));
       await Promise.all([...this.#running.values()].map(({ ended }) => ended));
       late.abort();
     };
-    await Promise.race([parked(), tools.clock.sleep(graceMs, late.signal).catch(() => {})]);
+    await Promise.race([released(), tools.clock.sleep(graceMs, late.signal).catch(() => {})]);
     this.#stopTimers?.();
     if (this.#running.size > 0) log.warn("downloads did not stop in time", { count: this.#running.size });
   }
@@ -114,19 +118,34 @@ export class Scheduler {
     const free = maxDownloads - this.#running.size;
     if (free <= 0) return;
     try {
-      for (const claimed of await tools.jobs.claim(owner, free, leaseMs)) this.#launch(claimed);
+      const among = { roomBytes: this.#roomBytes, running: [...this.#running.keys()] };
+      for (const claimed of await tools.jobs.claim(owner, free, leaseMs, among)) this.#launch(claimed);
     } catch (error) {
       if (isDomainError(error, "DATABASE_UNAVAILABLE")) log.debug("no downloads could be claimed", { error });
       else log.error("no downloads could be claimed", { error });
     }
   }
 
+  /** A disk that does not answer holds up parked downloads, and nobody else. */
+  async #measureRoom(): Promise<void> {
+    if (this.#measuring) return;
+    this.#measuring = true;
+    try {
+      this.#roomBytes = Math.min(Number.MAX_SAFE_INTEGER, Math.max(-1, await this.#options.tools.room.available()));
+    } catch (error) {
+      this.#roomBytes = undefined;
+      this.#options.log.debug("the free space of the store's disk could not be read", { error });
+    } finally {
+      this.#measuring = false;
+    }
+  }
+
   #launch(claimed: ClaimedDownload): void {
     const { tools, hub } = this.#options;
     const { id } = claimed.download;
-    // An own lease that ran out unnoticed: the record gave the job to us again.
+    // One that was held and resumed may still be winding up.
     const former = this.#running.get(id);
-    former?.stop.abort(new JobStopped("lost"));
+    if (former !== undefined) this.#lose(former);
     const stop = new AbortController();
     const job: Job = {
       ...claimed,
@@ -162,32 +181,17 @@ export class Scheduler {
       progress.end("SUCCEEDED", { version });
       log.info("download succeeded", { ...about, version });
     } catch (error) {
-      await this.#settle(job, error).catch((settleError) => {
+      await settleJob(this.#options, job, error).catch((settleError) => {
         // The lease runs out by itself, and the next owner finds the same.
         log.warn("the end of a download could not be recorded", { ...about, error: settleError });
       });
     }
   }
 
-  /** Records how a job ended that did not succeed. */
-  async #settle(job: Job, error: unknown): Promise<void> {
-    const { tools, log } = this.#options;
-    const { lease, progress, signal, download } = job;
-    const about = { downloadId: download.id, modelId: download.modelId };
-    const stopped = signal.reason instanceof JobStopped ? signal.reason.why : undefined;
-    if (stopped === "parked") {
-      await tools.jobs.release(lease, progress.snapshot());
-      log.info("download parked", about);
-    } else if (stopped === "lost" || isDomainError(error, "LEASE_STALE")) {
-      log.info("download is not ours any more", about);
-    } else {
-      const full = isDomainError(error, "DISK_FULL") && error.cause !== undefined;
-      const failure = failureOf(full ? await tools.room.ranOut(progress.remainingBytes, error) : error);
-      log[failure.reason === "INTERNAL" ? "error" : "warn"]("download failed", { ...about, error });
-      const counters = { ...progress.snapshot(), state: "FAILED" as const, error: failure };
-      await throughOutages(tools, signal, () => tools.jobs.fail(lease, failure, counters));
-      progress.end("FAILED", { error: failure });
-    }
+  /** Stops a job that is not ours any more. Its watchers need not wait until all work on it has ended. */
+  #lose({ stop, progress }: Running): void {
+    stop.abort(new JobStopped("lost"));
+    void this.#options.hub.detach(progress);
   }
 
   async #renew(): Promise<void> {
@@ -200,10 +204,10 @@ export class Scheduler {
         jobs.map(({ lease }) => lease),
         leaseMs,
       );
-      for (const { lease, limiter, stop } of jobs) {
-        const renewed = held.get(lease.downloadId);
-        if (renewed === undefined) stop.abort(new JobStopped("lost"));
-        else limiter.limit(renewed.rateLimit);
+      for (const running of jobs) {
+        const renewed = held.get(running.lease.downloadId);
+        if (renewed === undefined) this.#lose(running);
+        else running.limiter.limit(renewed.rateLimit);
       }
     } catch (error) {
       // While the database is away nobody else can take over either; each write checks the lease anyway.

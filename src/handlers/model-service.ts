@@ -20,6 +20,6 @@ export function modelService(ports: {
     ...modelMethods(ports.models, ports.credentials),
     ...versionMethods(ports.models),
     ...downloadMethods(ports.downloads, ports.credentials),
-    ...storageMethods(ports.storage),
+    ...storageMethods(ports.storage, ports.models),
   };
 }

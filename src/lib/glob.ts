@@ -15,6 +15,11 @@ export function compileGlob(glob: string): Glob {
   return (text) => matches(tokens, [...text]);
 }
 
+/** The glob that matches a text and nothing else. */
+export function escapeGlob(text: string): string {
+  return text.replace(/[*?[]/g, "[$&]");
+}
+
 function tokenize(glob: readonly string[]): Token[] {
   const tokens: Token[] = [];
   for (let at = 0; at < glob.length; at++) {

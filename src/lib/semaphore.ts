@@ -3,8 +3,21 @@ export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 
+  readonly #permits: number;
+
   constructor(permits: number) {
+    this.#permits = permits;
     this.#free = permits;
+  }
+
+  /** Whether somebody waits. */
+  get isContended(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Whether nobody is in. */
+  get isIdle(): boolean {
+    return this.#free === this.#permits;
   }
 
   /** Resolves with the function that gives the permit back; it may be called again. Rejects with the signal's reason. */
@@ -12,6 +25,17 @@ export class Semaphore {
     signal?.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
     else await this.#wait(signal);
+    return this.#permit();
+  }
+
+  /** The same without waiting: undefined if nobody can be let in now. */
+  tryAcquire(): (() => void) | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free -= 1;
+    return this.#permit();
+  }
+
+  #permit(): () => void {
     let held = true;
     return () => {
       if (!held) return;

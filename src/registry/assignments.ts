@@ -8,6 +8,7 @@ import { assertTransition } from "../domain/transitions.ts";
 import { type AssignmentRow, toAssignment } from "./assignment-rows.ts";
 import type { Database, Transaction } from "./database.ts";
 import type { Changes } from "./events.ts";
+import { noteUse } from "./last-used.ts";
 import { isModel, lockModel } from "./model-rows.ts";
 import { clock } from "./rows.ts";
 import { assignments, workers } from "./schema/workers.ts";
@@ -34,6 +35,7 @@ export async function assign(database: Database, request: NewAssignment): Promis
       .for("update");
     if (former === undefined) {
       if (dryRun) return proposal(key, wanted);
+      await noteUse(tx, model.id, version);
       return await insertAssignment(tx, changes, { ...key, ...wanted });
     }
     if (former.state === "REMOVING") {

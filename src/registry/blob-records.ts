@@ -33,21 +33,32 @@ async function usage(database: Database) {
   const [row] = await database.read((db) =>
     db
       .select({
-        blobBytes: total(),
-        blobCount: sql<number>`count(*)`.mapWith(Number),
-        reclaimableBytes: total(isUnused(database)),
-        pinnedBytes: total(sql`exists (
+        blobBytes: total(isReady),
+        blobCount: number(isReady),
+        reclaimableBytes: total(and(isReady, isUnused(database))),
+        pinnedBytes: total(sql`${isReady} and exists (
           select from version_files join versions using (model_id, version)
           where version_files.digest = blobs.digest and versions.pinned)`),
+        damagedBytes: total(isDamaged),
+        damagedCount: number(isDamaged),
       })
-      .from(blobs)
-      .where(eq(blobs.state, "READY")),
+      .from(blobs),
   );
-  return row ?? { blobBytes: 0, blobCount: 0, reclaimableBytes: 0, pinnedBytes: 0 };
+  return row ?? { blobBytes: 0, blobCount: 0, reclaimableBytes: 0, pinnedBytes: 0, damagedBytes: 0, damagedCount: 0 };
 }
 
-function total(where: SQL | undefined = sql`true`) {
+/** Of a damaged blob nothing is left to be freed. */
+const placedSize = sql<number>`case when ${blobs.state} = 'DAMAGED' then 0 else ${blobs.size} end`.mapWith(Number);
+
+const isReady = eq(blobs.state, "READY");
+const isDamaged = eq(blobs.state, "DAMAGED");
+
+function total(where: SQL | undefined) {
   return sql<number>`coalesce(sum(${blobs.size}) filter (where ${where}), 0)`.mapWith(Number);
+}
+
+function number(where: SQL | undefined) {
+  return sql<number>`count(*) filter (where ${where})`.mapWith(Number);
 }
 
 async function unused(
@@ -58,7 +69,7 @@ async function unused(
 ): Promise<readonly StoredBlob[]> {
   return await database.read((db) =>
     db
-      .select({ digest: blobs.digest, size: blobs.size })
+      .select({ digest: blobs.digest, size: placedSize })
       .from(blobs)
       .where(and(isUnused(database), isReleasedFor(graceMs), after && gt(blobs.digest, after)))
       .orderBy(asc(blobs.digest))
@@ -93,7 +104,8 @@ async function forget(
   );
 }
 
-function isUnused({ queries }: Database): SQL | undefined {
+/** The condition that no version and no live download names a blob. */
+export function isUnused({ queries }: Database): SQL | undefined {
   const one = { one: sql`1` };
   return and(
     notExists(queries.select(one).from(versionFiles).where(eq(versionFiles.digest, blobs.digest))),

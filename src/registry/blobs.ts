@@ -3,6 +3,7 @@ import type { Digest } from "../domain/digest.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { VersionFile } from "../domain/model.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
+import { markVersions } from "./damage-marks.ts";
 import type { Database, Transaction } from "./database.ts";
 import { isHeld, leaseStale, lockHeld } from "./download-rows.ts";
 import { clock, textArray } from "./rows.ts";
@@ -68,13 +69,15 @@ export async function admit(
     await refer(tx, lease, [digest]);
   });
   await database.transact(
-    async (tx) => {
+    async (tx, changes) => {
       // The download's row is not locked, so that it can be cancelled meanwhile; the reference keeps the blob until then.
       const held = await tx.select({ id: downloads.id }).from(downloads).where(isHeld(lease));
       if (held.length === 0) throw leaseStale(lease);
-      await tx.select({ digest: blobs.digest }).from(blobs).where(eq(blobs.digest, digest)).for("no key update");
+      const isBlob = eq(blobs.digest, digest);
+      const [former] = await tx.select({ state: blobs.state }).from(blobs).where(isBlob).for("no key update");
       await place();
-      await tx.update(blobs).set({ state: "READY", releasedTime: clock }).where(eq(blobs.digest, digest));
+      await tx.update(blobs).set({ state: "READY", size, releasedTime: clock }).where(isBlob);
+      if (former?.state === "DAMAGED") await markVersions(tx, changes, digest);
     },
     { unbounded: true },
   );

@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { eq, type SQL } from "drizzle-orm";
 import { DOWNLOAD_TRANSITIONS, type Download, isTerminal } from "../domain/download.ts";
 import { assertTransition } from "../domain/transitions.ts";
 import { releaseBlobs } from "./blob-records.ts";
@@ -23,8 +23,13 @@ export type DownloadColumns = Partial<
     | "epoch"
     | "owner"
     | "fruitlessClaims"
+    | "parkedBytes"
+    | "parkings"
   >
-> & { leaseExpireTime?: null };
+> & { leaseExpireTime?: null; parkedUntil?: SQL | null };
+
+/** What is so of a download that is not parked. */
+export const NOT_PARKED = { parkedBytes: null, parkedUntil: null, parkings: 0 };
 
 /** What callers see of a download besides its progress. */
 const VISIBLE = ["state", "resolvedRevision", "priority", "rateLimit"] as const;

@@ -1,13 +1,21 @@
-import { and, eq, ne } from "drizzle-orm";
+import { and, eq, ne, sql } from "drizzle-orm";
 import { type Download, type DownloadChanges, isTerminal } from "../domain/download.ts";
 import { DomainError } from "../domain/errors.ts";
-import { changeDownload, endDownload } from "./change-download.ts";
+import { changeDownload, endDownload, NOT_PARKED } from "./change-download.ts";
 import { settleModel } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
-import { type DownloadRow, downloadNotFound, isLive, lockDownload, readDownload, toDownload } from "./download-rows.ts";
+import {
+  AT_REST,
+  type DownloadRow,
+  downloadNotFound,
+  isLive,
+  lockDownload,
+  readDownload,
+  toDownload,
+} from "./download-rows.ts";
 import type { Changes } from "./events.ts";
 import type { ModelRow } from "./model-rows.ts";
-import { downloads } from "./schema/downloads.ts";
+import { downloadProgress, downloads } from "./schema/downloads.ts";
 
 /** What callers do with a download that exists, whoever works on it. */
 type Control = (
@@ -29,8 +37,16 @@ export async function pause(database: Database, downloadId: string): Promise<Dow
   return await control(database, downloadId, async (tx, changes, { download }) => {
     if (isTerminal(download.state)) throw hasEnded(download);
     if (download.state === "PAUSED") return await readDownload(tx, download.id);
+    // Once it is resumed, it waits for nothing but its turn. What its owner told last may be lost with the database.
+    const [told] = await tx
+      .update(downloadProgress)
+      .set({ counters: sql`${downloadProgress.counters} - 'waiting'` })
+      .where(eq(downloadProgress.downloadId, download.id))
+      .returning({ counters: downloadProgress.counters });
     return await changeDownload(tx, changes, download, {
       state: "PAUSED",
+      ...NOT_PARKED,
+      counters: { ...(told ?? download).counters, ...AT_REST },
       epoch: download.epoch + 1,
       owner: null,
       leaseExpireTime: null,
@@ -61,7 +77,12 @@ export async function resume(database: Database, downloadId: string): Promise<Do
         metadata: { download_id: rival.id },
       });
     }
-    const resumed = await changeDownload(tx, changes, download, { state: "QUEUED", error: null, fruitlessClaims: 0 });
+    const resumed = await changeDownload(tx, changes, download, {
+      state: "QUEUED",
+      error: null,
+      fruitlessClaims: 0,
+      ...NOT_PARKED,
+    });
     await settleModel(tx, changes, model, "REGISTERED");
     return resumed;
   });

@@ -1,14 +1,22 @@
-import { and, asc, desc, eq, inArray, isNotNull, isNull, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lte, ne, notInArray, or, sql } from "drizzle-orm";
 import { DOWNLOAD_TRANSITIONS, type DownloadState, type Progress } from "../domain/download.ts";
 import { isDomainError } from "../domain/errors.ts";
 import type { Failure } from "../domain/failure.ts";
-import type { ClaimedDownload, Lease } from "../domain/ports/download-jobs.ts";
+import type { Claimable, ClaimedDownload, Lease, Parking } from "../domain/ports/download-jobs.ts";
 import type { Source } from "../domain/source.ts";
 import { assertTransition } from "../domain/transitions.ts";
 import { changeDownload, type DownloadColumns, endDownload } from "./change-download.ts";
 import { settleModel } from "./change-model.ts";
 import type { Database } from "./database.ts";
-import { countersOf, downloadFields, isLive, lockHeld, lockHeldWithModel, toDownload } from "./download-rows.ts";
+import {
+  AT_REST,
+  countersOf,
+  downloadFields,
+  isLive,
+  lockHeld,
+  lockHeldWithModel,
+  toDownload,
+} from "./download-rows.ts";
 import { clock, recordset } from "./rows.ts";
 import { downloadProgress, downloads } from "./schema/downloads.ts";
 import { models } from "./schema/models.ts";
@@ -25,11 +33,20 @@ const GIVEN_UP: Failure = {
   metadata: {},
 };
 
-const mayBeClaimed = and(
-  isLive,
-  ne(downloads.state, "PAUSED"),
-  or(isNull(downloads.owner), lte(downloads.leaseExpireTime, sql`now()`)),
-);
+/** A parking never lasts longer by itself: a time further away was written before the clock was set back. */
+const LONGEST_PARKING = sql`interval '1 hour'`;
+
+function mayBeClaimed({ roomBytes, running = [] }: Claimable) {
+  const { parkedBytes, parkedUntil } = downloads;
+  const ranOut = lte(downloads.leaseExpireTime, sql`now()`);
+  return and(
+    isLive,
+    ne(downloads.state, "PAUSED"),
+    or(isNull(downloads.owner), running.length > 0 ? and(ranOut, notInArray(downloads.id, [...running])) : ranOut),
+    or(isNull(parkedBytes), roomBytes === undefined ? undefined : lte(parkedBytes, roomBytes)),
+    or(isNull(parkedUntil), lte(parkedUntil, sql`now()`), gt(parkedUntil, sql`now() + ${LONGEST_PARKING}`)),
+  );
+}
 
 /** See `DownloadJobs.claim`. */
 export async function claim(
@@ -37,6 +54,7 @@ export async function claim(
   owner: string,
   limit: number,
   leaseMs: number,
+  among: Claimable = {},
 ): Promise<ClaimedDownload[]> {
   const givenUp: Lease[] = [];
   const claimed = await database.transact(async (tx, changes) => {
@@ -45,7 +63,7 @@ export async function claim(
       .select({ download: downloadFields, source: models.source })
       .from(downloads)
       .innerJoin(models, eq(models.id, downloads.modelId))
-      .where(mayBeClaimed)
+      .where(mayBeClaimed(among))
       .orderBy(desc(downloads.priority), asc(downloads.createTime), asc(downloads.id))
       .limit(limit)
       .for("update", { of: downloads, skipLocked: true });
@@ -65,11 +83,13 @@ export async function claim(
         .set({
           state: "QUEUED",
           owner,
-          leaseExpireTime: leaseEnd(leaseMs),
+          leaseExpireTime: fromNow(leaseMs),
           epoch: row.epoch + 1,
           attempt: row.attempt + 1,
           fruitlessClaims: fruitless,
           claimBytes: completedBytes,
+          parkedBytes: null,
+          parkedUntil: null,
           ...(moves ? { updateTime: clock } : {}),
         })
         .where(eq(downloads.id, row.id))
@@ -77,7 +97,8 @@ export async function claim(
       const answer = toDownload(taken, kept);
       if (moves) changes.add("UPDATED", "download", answer);
       const lease = { downloadId: row.id, epoch: taken.epoch };
-      result.push({ lease, download: answer, source: withCredential(source, row.credential) });
+      const { parkings, withToken } = row;
+      result.push({ lease, download: answer, source: withCredential(source, row.credential), parkings, withToken });
     }
     return result;
   });
@@ -95,8 +116,8 @@ export async function endAllLeases(database: Database): Promise<void> {
   );
 }
 
-function leaseEnd(leaseMs: number) {
-  return sql`clock_timestamp() + ${leaseMs}::integer * interval '1 millisecond'`;
+function fromNow(ms: number) {
+  return sql`clock_timestamp() + ${Math.round(ms)}::integer * interval '1 millisecond'`;
 }
 
 function withCredential(source: Source, credential: string): Source {
@@ -130,7 +151,7 @@ export async function renew(
       .for("update");
     return tx
       .update(downloads)
-      .set({ leaseExpireTime: leaseEnd(leaseMs) })
+      .set({ leaseExpireTime: fromNow(leaseMs) })
       .where(inArray(downloads.id, held))
       .returning({ id: downloads.id, rateLimit: downloads.rateLimit });
   });
@@ -155,13 +176,16 @@ export async function advance(
 }
 
 /** See `DownloadJobs.release`. */
-export async function release(database: Database, lease: Lease, progress: Progress): Promise<void> {
+export async function release(database: Database, lease: Lease, progress: Progress, parking?: Parking): Promise<void> {
   await database.transact(async (tx, changes) => {
     const download = await lockHeld(tx, lease);
     await tx.delete(downloadProgress).where(eq(downloadProgress.downloadId, download.id));
     await changeDownload(tx, changes, download, {
       state: "QUEUED",
-      counters: { ...countersOf(progress), bytesPerSecond: 0, etaMs: undefined },
+      counters: { ...countersOf(progress), ...AT_REST, waiting: parking && progress.waiting },
+      parkedBytes: parking?.bytes ?? null,
+      parkedUntil: parking === undefined ? null : fromNow(parking.waitMs),
+      parkings: parking?.parkings ?? download.parkings,
       epoch: download.epoch + 1,
       owner: null,
       leaseExpireTime: null,

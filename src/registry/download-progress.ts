@@ -1,6 +1,6 @@
 import { eq, sql } from "drizzle-orm";
 import { validate as isUuid } from "uuid";
-import type { Progress } from "../domain/download.ts";
+import type { FileProgress, Progress } from "../domain/download.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
 import type { Database } from "./database.ts";
 import { countersOf, isLive, toProgress } from "./download-rows.ts";
@@ -32,6 +32,13 @@ export async function saveProgress(
   );
 }
 
+/** What is kept of a live download's files; those of a success are the files of its version. */
+const filesField = sql<readonly FileProgress[] | null>`coalesce(${downloadProgress.files}, (
+  select jsonb_agg(jsonb_build_object(
+    'path', path, 'state', 'COMPLETE', 'completedBytes', size, 'totalBytes', size) order by path)
+  from version_files f
+  where ${downloads.state} = 'SUCCEEDED' and f.model_id = ${downloads.modelId} and f.version = ${downloads.version}))`;
+
 /** See `DownloadJobs.readProgress`. */
 export async function readProgress(
   database: Database,
@@ -41,7 +48,7 @@ export async function readProgress(
   if (ids.length === 0) return new Map();
   const rows = await database.read((db) =>
     db
-      .select({ download: downloads, counters: downloadProgress.counters, files: downloadProgress.files })
+      .select({ download: downloads, counters: downloadProgress.counters, files: filesField })
       .from(downloads)
       .leftJoin(downloadProgress, eq(downloadProgress.downloadId, downloads.id))
       .where(sql`${downloads.id} = any(${textArray(ids)}::uuid[])`),

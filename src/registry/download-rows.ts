@@ -32,9 +32,13 @@ export function countersOf(progress: Progress): Counters {
     totalFiles: progress.totalFiles,
     bytesPerSecond: progress.bytesPerSecond,
     etaMs: progress.etaMs,
+    waiting: progress.waiting,
     updateTime: progress.updateTime.toISOString(),
   };
 }
+
+/** What is so of a download that is held or has ended. */
+export const AT_REST = { bytesPerSecond: 0, etaMs: undefined, waiting: undefined };
 
 /** The progress of a download; `kept` counts while it is live, if there is any. */
 export function toProgress(row: DownloadRow, kept?: Counters | null, files: readonly FileProgress[] = []): Progress {
@@ -44,8 +48,8 @@ export function toProgress(row: DownloadRow, kept?: Counters | null, files: read
     downloadId: row.id,
     state: row.state,
     ...counters,
-    // What was told last, it was while bytes moved.
-    ...(row.state === "PAUSED" ? { bytesPerSecond: 0, etaMs: undefined } : {}),
+    // What was told last, it was while somebody worked on it.
+    ...(row.state === "PAUSED" || isTerminal(row.state) ? AT_REST : {}),
     attempt: row.attempt,
     resolvedRevision: row.resolvedRevision,
     updateTime: new Date(Math.max(told.getTime(), row.updateTime.getTime())),

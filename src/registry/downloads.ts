@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { and, eq, sql } from "drizzle-orm";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
-import type { Download, DownloadQuery } from "../domain/download.ts";
+import type { Download } from "../domain/download.ts";
 import type { ListRequest, Page } from "../domain/page.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { StartDownload } from "../domain/ports/downloads.ts";
@@ -54,10 +54,10 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     pause: (downloadId) => pause(database, downloadId),
     resume: (downloadId) => resume(database, downloadId),
     cancel: (downloadId) => cancel(database, downloadId),
-    claim: (owner, limit, leaseMs) => claim(database, owner, limit, leaseMs),
+    claim: (owner, limit, leaseMs, among) => claim(database, owner, limit, leaseMs, among),
     renew: (leases, leaseMs) => renew(database, leases, leaseMs),
     advance: (lease, state, facts) => advance(database, lease, state, facts),
-    release: (lease, progress) => release(database, lease, progress),
+    release: (lease, progress, parking) => release(database, lease, progress, parking),
     fail: (lease, failure, progress) => fail(database, lease, failure, progress),
     publish: (lease, publication) => publish(database, lease, publication),
     reuse: (lease, digests) => reuse(database, lease, digests),
@@ -68,10 +68,10 @@ export function createDownloadJobs(database: Database): DownloadJobs {
 }
 
 /** What two live downloads of one model must not share. The order of patterns means nothing. */
-function identityOf({ revision, allowPatterns, ignorePatterns }: DownloadQuery): string {
+function identityOf({ revision, allowPatterns, ignorePatterns, repairs }: StartDownload): string {
   const sorted = (patterns: readonly string[]) => [...new Set(patterns)].sort();
   return createHash("sha256")
-    .update(JSON.stringify([revision, sorted(allowPatterns), sorted(ignorePatterns)]))
+    .update(JSON.stringify([revision, sorted(allowPatterns), sorted(ignorePatterns), repairs]))
     .digest("hex");
 }
 
@@ -90,9 +90,11 @@ async function start(database: Database, request: StartDownload): Promise<{ down
       modelId: model.id,
       identity,
       revision: request.revision,
+      repairsVersion: request.repairs,
       allowPatterns: request.allowPatterns,
       ignorePatterns: request.ignorePatterns,
       credential: request.credential && "name" in request.credential ? request.credential.name : "",
+      withToken: request.credential !== undefined && "token" in request.credential,
       state: "QUEUED",
       priority: request.priority,
       rateLimit: request.rateLimit,

@@ -47,7 +47,7 @@ function compileComparison({ field, key, operator, value }: Comparison, columns:
 }
 
 function compileMapComparison(column: PgColumn, key: string, operator: Comparison["operator"], value: string): SQL {
-  if (operator === "has") return sql`jsonb_exists(${column}, ${key})`;
+  if (operator === "has") return sql`${column} ? ${key}`;
   if (operator === "prefix") return sql`coalesce(starts_with(${column} ->> ${key}, ${value}), false)`;
   const contains = sql`${column} @> ${JSON.stringify({ [key]: value })}::jsonb`;
   return operator === "!=" ? not(contains) : contains;

@@ -1,7 +1,8 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import { type ConnectionTarget, connect } from "./database.ts";
-import { databaseUnavailable, translateDatabaseError } from "./database-errors.ts";
+import { databaseUnavailable } from "./database-errors.ts";
+import { databaseSetupError } from "./database-setup-error.ts";
 
 /** Whoever migrates holds the advisory lock of this number: any that no other program uses in this database. */
 export const MIGRATION_LOCK = 7_310_573_116;
@@ -13,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 3000;
  * Brings the schema up to date. Processes that start together take turns: the lock belongs to the one connection, and
  * ends with it. The connection must be a direct one, since a pooler would spread its statements over several sessions.
  *
- * @throws DomainError DATABASE_UNAVAILABLE if the database is away, or if `signal` fires.
+ * @throws DatabaseSetupError, a transient one if the database is away or `signal` fires.
  */
 export async function migrateDatabase(
   connection: ConnectionTarget,
@@ -26,7 +27,7 @@ export async function migrateDatabase(
     await until(signal, client`select pg_advisory_lock(${MIGRATION_LOCK})`);
     await until(signal, migrate(drizzle(client), { migrationsFolder }));
   } catch (error) {
-    throw translateDatabaseError(error);
+    throw databaseSetupError(error, client.options);
   } finally {
     await client.end({ timeout: 0 });
   }

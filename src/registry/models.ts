@@ -13,6 +13,7 @@ import type { Database, Transaction } from "./database.ts";
 import { deleteModel } from "./delete-model.ts";
 import { isLive } from "./download-rows.ts";
 import { compileFilter, type FilterColumns } from "./filter-sql.ts";
+import type { ReadNotes } from "./last-used.ts";
 import { lockModel, modelFields, modelNotFound, readModel, toModel } from "./model-rows.ts";
 import { type Keyset, readPage } from "./pages.ts";
 import { assertEtag } from "./rows.ts";
@@ -36,8 +37,8 @@ const ORDERS: Readonly<Record<ModelOrder["field"], Keyset["columns"]>> = {
   update_time: [models.updateTime, models.id],
 };
 
-/** The models, versions and aliases of a database. */
-export function createModels(database: Database): Models {
+/** The models, versions and aliases of a database; `reads` hears of each version that is read. */
+export function createModels(database: Database, reads?: Pick<ReadNotes, "note">): Models {
   const getModel = prepareGet(database);
   const resolveModel = prepareResolve(database);
 
@@ -52,7 +53,11 @@ export function createModels(database: Database): Models {
     );
     if (row === undefined) throw modelNotFound(modelId);
     const model = toModel(row.model);
-    if (row.version !== null) return { model, version: toVersion(row.version, row.files ?? []) };
+    if (row.version !== null) {
+      const found = toVersion(row.version, row.files ?? []);
+      reads?.note(found);
+      return { model, version: found };
+    }
     if (alias !== undefined) throw aliasNotFound(model.id, alias);
     if (version !== undefined) throw versionNotFound(model.id, version);
     return { model };

@@ -1,4 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
+import { DomainError } from "../domain/errors.ts";
 import { manifestDigest } from "../domain/manifest.ts";
 import type { Version } from "../domain/model.ts";
 import type { Lease, Publication } from "../domain/ports/download-jobs.ts";
@@ -8,6 +9,7 @@ import { changeModel } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
 import { countersOf, leaseStale, lockDownload } from "./download-rows.ts";
 import type { Changes } from "./events.ts";
+import { noteUse } from "./last-used.ts";
 import type { ModelRow } from "./model-rows.ts";
 import { recordset } from "./rows.ts";
 import { versions } from "./schema/models.ts";
@@ -28,7 +30,10 @@ export async function publish(database: Database, lease: Lease, publication: Pub
       return await readVersion(tx, model.id, download.version);
     }
     await assertInStore(tx, publication.files);
-    const version = await findOrMakeVersion(tx, changes, model, publication);
+    const version =
+      download.repairsVersion === null
+        ? await findOrMakeVersion(tx, changes, model, publication)
+        : await repairedVersion(tx, model, download.repairsVersion, publication);
     await endDownload(tx, changes, download, {
       state: "SUCCEEDED",
       version: version.version,
@@ -37,6 +42,24 @@ export async function publish(database: Database, lease: Lease, publication: Pub
     });
     return version;
   });
+}
+
+/** The version that the files belong to; CONTENT_MISMATCH if one of them is not what it was. */
+async function repairedVersion(
+  tx: Transaction,
+  model: ModelRow,
+  number: number,
+  { files }: Publication,
+): Promise<Version> {
+  const version = await readVersion(tx, model.id, number);
+  const digests = new Map(version.files?.map(({ path, digest }) => [path, digest]));
+  const changed = files.find(({ path, digest }) => digests.get(path) !== digest);
+  if (changed === undefined) return version;
+  throw new DomainError(
+    "CONTENT_MISMATCH",
+    `the source no longer has the bytes of '${changed.path}' that version ${number} of model '${model.id}' names`,
+    { metadata: { path: changed.path } },
+  );
 }
 
 async function findOrMakeVersion(
@@ -50,7 +73,10 @@ async function findOrMakeVersion(
     .select({ version: versions.version })
     .from(versions)
     .where(and(eq(versions.modelId, model.id), eq(versions.manifestDigest, digest)));
-  if (former !== undefined) return await readVersion(tx, model.id, former.version);
+  if (former !== undefined) {
+    await noteUse(tx, model.id, former.version);
+    return await readVersion(tx, model.id, former.version);
+  }
 
   const version = model.lastVersion + 1;
   await tx.insert(versions).values({

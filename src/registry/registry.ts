@@ -2,17 +2,24 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { isDomainError } from "../domain/errors.ts";
 import type { Logger } from "../domain/logger.ts";
+import type { DamageRecords } from "../domain/ports/damage.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { HealthProbe } from "../domain/ports/health.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { QuotaRecords } from "../domain/ports/quota.ts";
 import type { BlobRecords } from "../domain/ports/storage.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import { createBlobRecords } from "./blob-records.ts";
+import { createDamageRecords } from "./damage.ts";
 import { type ConnectionTarget, Database, type DatabaseOptions } from "./database.ts";
+import { databaseUnavailable } from "./database-errors.ts";
+import { DatabaseSetupError } from "./database-setup-error.ts";
 import { endAllLeases } from "./download-leases.ts";
 import { createDownloadJobs } from "./downloads.ts";
+import { ReadNotes } from "./last-used.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { createModels } from "./models.ts";
+import { createQuotaRecords } from "./quota.ts";
 import { Sweeper } from "./sweeper.ts";
 import { createWorkers } from "./workers.ts";
 
@@ -34,9 +41,14 @@ export interface Registry {
   readonly jobs: DownloadJobs;
   readonly workers: Workers;
   readonly blobs: BlobRecords;
-  /** Whether the database answers and its schema is there. */
+  readonly damage: DamageRecords;
+  readonly quota: QuotaRecords;
+  /** Whether the database answers, takes writes, and its schema is there. */
   readonly probe: HealthProbe;
-  /** Resolves when the schema is there: at once unless the database was away at the start. */
+  /**
+   * Resolves when the schema is there: at once unless the database was away at the start. Rejects with a
+   * `DatabaseSetupError` if the database came and cannot be used.
+   */
   readonly ready: Promise<void>;
   /** Declares workers OFFLINE when their leases run out, from now on, in turn with other processes. */
   startSweeper(): void;
@@ -50,13 +62,13 @@ const MIGRATION_RETRY_MS = 500;
  * Opens the registry and brings its schema up to date. If the database is away, the registry is there all the same: it
  * goes on trying, and its calls raise DATABASE_UNAVAILABLE until it succeeds.
  *
- * @throws whatever else a migration fails with.
+ * @throws DatabaseSetupError if the database is there and cannot be used, such as for a wrong password.
  */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
   const { log, workerLeaseMs, directConnection = options.connection, migrationsFolder } = options;
   const database = new Database(options);
   const closed = new AbortController();
-  let warned = false;
+  let told = "";
 
   /** Answers whether the schema is there now. */
   async function prepare(): Promise<boolean> {
@@ -66,9 +78,10 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       if (options.exclusive) await endAllLeases(database);
       return true;
     } catch (error) {
-      if (!isDomainError(error, "DATABASE_UNAVAILABLE")) throw error;
-      log[warned ? "debug" : "warn"]("the database is away: waiting for it", { error });
-      warned = true;
+      const away = error instanceof DatabaseSetupError ? error.transient : isDomainError(error, "DATABASE_UNAVAILABLE");
+      if (!away || !(error instanceof Error)) throw error;
+      log[error.message === told ? "debug" : "warn"]("the database is away: waiting for it", { cause: error.message });
+      told = error.message;
       return false;
     }
   }
@@ -87,20 +100,23 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     throw error;
   }
   // Whoever does not wait for it learns of a failure from the calls that follow.
-  ready.catch((error: unknown) => {
-    if (!closed.signal.aborted) log.error("the database's schema cannot be brought up to date", { error });
-  });
+  ready.catch(() => {});
 
   const sweeper = new Sweeper(database, log);
   return {
-    models: createModels(database),
+    models: createModels(database, new ReadNotes(database, log)),
     jobs: createDownloadJobs(database),
     blobs: createBlobRecords(database),
+    damage: createDamageRecords(database),
+    quota: createQuotaRecords(database),
     workers: createWorkers(database, workerLeaseMs),
     probe: {
       async check(signal) {
         signal.throwIfAborted();
-        await database.read((db) => db.execute(sql`select 1`));
+        const [row] = await database.read((db) =>
+          db.execute<{ read_only: string }>(sql`select current_setting('transaction_read_only') as read_only`),
+        );
+        if (row?.read_only === "on") throw databaseUnavailable(new Error("the database takes no writes now"));
       },
     },
     ready,

@@ -63,8 +63,11 @@ export class Sweeper {
       const turn = await takeTurn(tx, "sweep", this.#owner, TURN_LEASE_MS);
       if (turn === undefined) return [];
       if (turn.sinceLastMs <= LONGEST_PAUSE_MS) return await expireLeases(tx, changes);
-      await prolongLeases(tx, turn.sinceLastMs);
-      this.#log.info("leases of workers were prolonged by a pause of the service", { pause_ms: turn.sinceLastMs });
+      const workers = await prolongLeases(tx, turn.sinceLastMs);
+      if (workers > 0) {
+        const fields = { workers, pause_ms: turn.sinceLastMs };
+        this.#log.info("leases of workers were prolonged by a pause of the service", fields);
+      }
       return [];
     });
   }
@@ -87,9 +90,10 @@ export class Sweeper {
   }
 }
 
-async function prolongLeases(tx: Transaction, pauseMs: number): Promise<void> {
+/** Answers how many leases there were to prolong. */
+async function prolongLeases(tx: Transaction, pauseMs: number): Promise<number> {
   // Locked in the order of their ids, as heartbeats do it.
-  await tx.execute(sql`
+  const { count } = await tx.execute(sql`
     with held as (
       select worker_id from worker_presence where not expired order by worker_id for update
     )
@@ -97,6 +101,7 @@ async function prolongLeases(tx: Transaction, pauseMs: number): Promise<void> {
     set lease_expire_time = lease_expire_time + ${pauseMs}::double precision * interval '1 millisecond'
     from held
     where presence.worker_id = held.worker_id`);
+  return count;
 }
 
 async function expireLeases(tx: Transaction, changes: Changes): Promise<readonly string[]> {

@@ -38,6 +38,8 @@ export function toVersion(row: VersionRow, files?: FilesJson | null): Version {
     createTime: row.createTime,
     updateTime: row.updateTime,
     etag: etagOf(row),
+    damagedFiles: row.damagedFiles,
+    lastUsedTime: row.lastUsedTime,
   };
 }
 

@@ -6,12 +6,13 @@ import type { Page, PageRequest } from "../domain/page.ts";
 import { releaseBlobs } from "./blob-records.ts";
 import { changeModel, statusOf } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
-import { isModel, lockModel, modelNotFound } from "./model-rows.ts";
+import type { Changes } from "./events.ts";
+import { isModel, lockModel, type ModelRow, modelNotFound } from "./model-rows.ts";
 import { readPage } from "./pages.ts";
 import { assertEtag, clock } from "./rows.ts";
 import { aliases, models, versions } from "./schema/models.ts";
 import { assignments } from "./schema/workers.ts";
-import { digestsOf, lockVersion, toVersion } from "./version-rows.ts";
+import { digestsOf, lockVersion, toVersion, type VersionRow } from "./version-rows.ts";
 
 /** See `Models.listVersions`. */
 export async function listVersions(database: Database, modelId: string, request: PageRequest): Promise<Page<Version>> {
@@ -61,11 +62,21 @@ export async function deleteVersion(database: Database, modelId: string, version
     const row = await lockVersion(tx, model.id, version);
     assertEtag(`version ${version} of model '${model.id}'`, row, etag);
     await assertUnused(tx, model.id, version);
-    await releaseBlobs(tx, await digestsOf(tx, model.id, version));
-    await tx.delete(versions).where(and(eq(versions.modelId, model.id), eq(versions.version, version)));
-    changes.add("DELETED", "version", toVersion(row));
-    await changeModel(tx, changes, model, { status: await statusOf(tx, model.id, "REGISTERED") });
+    await removeVersion(tx, changes, model, row);
   });
+}
+
+/** Deletes a locked version, which nothing uses, of a locked model. */
+export async function removeVersion(
+  tx: Transaction,
+  changes: Changes,
+  model: ModelRow,
+  row: VersionRow,
+): Promise<void> {
+  await releaseBlobs(tx, await digestsOf(tx, model.id, row.version));
+  await tx.delete(versions).where(and(eq(versions.modelId, model.id), eq(versions.version, row.version)));
+  changes.add("DELETED", "version", toVersion(row));
+  await changeModel(tx, changes, model, { status: await statusOf(tx, model.id, "REGISTERED") });
 }
 
 /** RESOURCE_IN_USE that names who uses the version. */

@@ -8,11 +8,14 @@ import { dropEndlessTimeout } from "./deadline.ts";
 import { withGrpcMessage } from "./grpc-message.ts";
 import { isGone, pathOf } from "./port/answer.ts";
 import type { PortHandler, PortRequest, PortResponse } from "./port/handler.ts";
-import { answerBadRequest, answerUnknownMethod } from "./raw-answers.ts";
+import { answerBadRequest, answerUnknownMethod, answerWrongForm } from "./raw-answers.ts";
 
 /** Header that carries the id of a call, both ways. */
 export const REQUEST_ID_HEADER = "x-request-id";
 const REQUEST_ID = /^[\w.:/+=@-]{1,128}$/;
+
+/** How Connect says, without a word more, that it does not take a content type, an HTTP method or an HTTP version. */
+const WRONG_FORM: ReadonlySet<number> = new Set([415, 405, 505]);
 
 /** How long the rest of a request is read that was answered before its end. */
 const DRAIN_MS = 5_000;
@@ -48,7 +51,10 @@ export function createAdapter(router: ConnectRouter, log: Logger): PortHandler {
     // Left before its end, the request must not be destroyed with the answer still to be sent.
     const body = request.iterator({ destroyOnReturn: false });
     handler({ ...universal, body })
-      .then((answer) => universalResponseToNodeResponse(withGrpcMessage(answer), response))
+      .then(async (answer) => {
+        if (WRONG_FORM.has(answer.status)) answerWrongForm(request, response, call, answer.status, handler.method);
+        else await universalResponseToNodeResponse(withGrpcMessage(answer), response);
+      })
       .catch((error: unknown) => {
         // Whoever went away gets no answer.
         if (isGone(response) || ConnectError.from(error).code === Code.Aborted) return;

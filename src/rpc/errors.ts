@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { DomainError, type FieldViolation, isDomainError, type Reason } from "../domain/errors.ts";
+import { blameClient } from "./decoding.ts";
 import { CODE_OF_REASON } from "./error-table.ts";
 
 /** The `domain` of every `google.rpc.ErrorInfo` of this service. */
@@ -24,7 +25,10 @@ const FIELD_OF_REASON: Partial<Record<Reason, string>> = { PAGE_TOKEN_INVALID: "
 export function toConnectError(error: unknown, signal?: AbortSignal): ConnectError {
   if (isDomainError(error)) return fromDomainError(error);
   if (signal?.aborted && raisedByAbort(error, signal.reason)) return fromAbort(signal.reason);
-  if (error instanceof ConnectError) return error;
+  if (error instanceof ConnectError) {
+    blameClient(error);
+    return error;
+  }
   return fromDomainError(new DomainError("INTERNAL", "internal error", { cause: error }));
 }
 

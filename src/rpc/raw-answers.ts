@@ -1,3 +1,5 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import type { Call } from "./call.ts";
 import { codeName } from "./error-table.ts";
@@ -13,6 +15,37 @@ export function answerUnknownMethod(request: PortRequest, response: PortResponse
 /** Answers a call whose HTTP head makes no sense, such as one without a host. */
 export function answerBadRequest(request: PortRequest, response: PortResponse, call: Call): void {
   answer(request, response, call, Code.InvalidArgument, 400, "the request's host or path is malformed");
+}
+
+/** Answers a call whose HTTP method, version or content type its method does not take, and says what would be right. */
+export function answerWrongForm(
+  request: PortRequest,
+  response: PortResponse,
+  call: Call,
+  status: number,
+  { methodKind, idempotency }: DescMethod,
+): void {
+  const code = status === 415 ? Code.InvalidArgument : Code.Unimplemented;
+  call.outcome = { code };
+  const allow = idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS ? "GET, POST" : "POST";
+  answerJson(request, response, {
+    status,
+    body: { code: codeName(code).toLowerCase(), message: rightForm(status, request.method === "GET", methodKind) },
+    headers: status === 405 ? { allow } : {},
+  });
+}
+
+function rightForm(status: number, isGet: boolean, methodKind: DescMethod["methodKind"]): string {
+  if (status === 505) return "gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web or Connect";
+  if (methodKind !== "unary") {
+    return (
+      "this method streams: call it by POST with gRPC, gRPC-Web or Connect's content type application/connect+json, as " +
+      "grpcurl, 'buf curl' and generated clients do"
+    );
+  }
+  if (isGet && status === 415)
+    return "send the request in the query: ?encoding=json&message=<URL-encoded JSON>, such as {}";
+  return "send the request by POST as JSON, such as {}, with the header 'content-type: application/json'";
 }
 
 /** For gRPC and gRPC-Web an answer of trailers only, else Connect's JSON with an HTTP status. */

@@ -8,6 +8,7 @@ import { createAdapter } from "./adapter.ts";
 import { callKey } from "./call.ts";
 import { createCallInterceptor, failCall } from "./call-interceptor.ts";
 import { MAX_TIMEOUT_MS } from "./deadline.ts";
+import { blameClient, checkQuery } from "./decoding.ts";
 import { createHealthService } from "./health.ts";
 import type { HealthMonitor } from "./health-monitor.ts";
 import type { PortHandler } from "./port/handler.ts";
@@ -49,18 +50,19 @@ export function createRpcHandler(options: RpcHandlerOptions): RpcHandler {
   const { checkToken, shutdown, log, maxMessageBytes = 4 * 1024 * 1024, maxStreams = 20_000 } = options;
 
   /** Runs before anything of the body is read. */
-  const requestGate = ({ service, values, signal, requestHeader }: HandlerContext) => {
+  const requestGate = ({ service, values, signal, requestHeader, requestMethod, url }: HandlerContext) => {
     const call = values.get(callKey);
-    if (call !== undefined) {
-      signal.addEventListener("abort", () => {
-        call.abortReason = signal.reason;
-      });
-    }
-    // Probes come without a token, and ask until the end.
-    if (service.typeName === Health.typeName) return;
+    signal.addEventListener("abort", () => {
+      blameClient(signal.reason);
+      if (call !== undefined) call.abortReason = signal.reason;
+    });
     try {
-      checkToken(requestHeader.get("authorization"));
-      if (shutdown.aborted) throw shuttingDown();
+      // Probes come without a token, and ask until the end.
+      if (service.typeName !== Health.typeName) {
+        checkToken(requestHeader.get("authorization"));
+        if (shutdown.aborted) throw shuttingDown();
+      }
+      if (requestMethod === "GET") checkQuery(url);
     } catch (error) {
       throw failCall(call, error);
     }
@@ -71,7 +73,8 @@ export function createRpcHandler(options: RpcHandlerOptions): RpcHandler {
     compressMinBytes: Number.MAX_SAFE_INTEGER,
     readMaxBytes: maxMessageBytes,
     maxTimeoutMs: MAX_TIMEOUT_MS,
-    jsonOptions: { registry: createRegistry(file_google_rpc_error_details) },
+    // A field that is not known is a typing mistake: passed over, it would be a wish that nobody hears.
+    jsonOptions: { registry: createRegistry(file_google_rpc_error_details), ignoreUnknownFields: false },
     requestGate,
     interceptors: [
       createCallInterceptor(createRunningStreams(maxStreams, shutdown)),

@@ -2,7 +2,7 @@ import { DomainError, isDomainError } from "../domain/errors.ts";
 import { isDiskFull } from "../lib/system-error.ts";
 
 /** What a failed operation on the store's disk means to the caller: DISK_FULL, or else STORE_UNAVAILABLE. */
-function diskError(cause: unknown): DomainError {
+export function diskError(cause: unknown): DomainError {
   if (isDomainError(cause)) return cause;
   if (isDiskFull(cause)) return new DomainError("DISK_FULL", "the store's disk is full", { cause });
   return new DomainError("STORE_UNAVAILABLE", "the store's disk cannot be used", { cause });

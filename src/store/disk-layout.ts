@@ -7,6 +7,8 @@ export interface DiskLayout {
   readonly blobs: string;
   /** `parts`: files that are not verified yet. */
   readonly parts: string;
+  /** `quarantine`: what was found under a blob's name and is not it. */
+  readonly quarantine: string;
   /** The folder that holds a blob. */
   folderOf(digest: Digest): string;
   /** The file that is a blob. */
@@ -20,6 +22,7 @@ export function diskLayout(directory: string): DiskLayout {
   return {
     blobs,
     parts: join(directory, "parts"),
+    quarantine: join(directory, "quarantine"),
     folderOf,
     fileOf: (digest) => join(folderOf(digest), hexOfDigest(digest)),
   };

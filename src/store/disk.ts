@@ -8,9 +8,12 @@ import { DomainError } from "../domain/errors.ts";
 import type { Logger } from "../domain/logger.ts";
 import type { BlobStore, ByteRange, Space } from "../domain/ports/blob-store.ts";
 import { FOLDER_MODE, makeFolder } from "../lib/make-folder.ts";
-import { isMissing } from "../lib/system-error.ts";
+import { isMissing, systemCode } from "../lib/system-error.ts";
 import { onDisk } from "./disk-errors.ts";
 import { type DiskLayout, diskLayout } from "./disk-layout.ts";
+import { emptyQuarantine, putAside, quarantineBlob } from "./disk-quarantine.ts";
+import { verifyBlob } from "./disk-verify.ts";
+import { FileHasher } from "./file-hasher.ts";
 
 /** What a store on a disk needs. */
 export interface DiskStoreOptions {
@@ -24,8 +27,9 @@ const READ_BUFFER_BYTES = 256 * 1024;
 const CHECK_TIMEOUT_MS = 5_000;
 
 /**
- * Opens the store in a folder: `blobs/sha256/ab/<hex>` are verified bytes, `parts/` is where they grow. A blob appears by
- * a rename inside one file system, so its folders must not be mount points of their own.
+ * Opens the store in a folder: `blobs/sha256/ab/<hex>` are verified bytes, `parts/` is where they grow, `quarantine/` what
+ * turned out not to be the blob that it was named after. A blob appears by a rename inside one file system, so its folders
+ * must not be mount points of their own.
  *
  * @throws DomainError STORE_UNAVAILABLE or DISK_FULL if the folders can be neither found nor made.
  */
@@ -36,6 +40,7 @@ export async function createDiskStore({ directory, log }: DiskStoreOptions): Pro
     await mkdir(layout.parts, { recursive: true, mode: FOLDER_MODE });
     for (const folder of [dirname(layout.blobs), dirname(layout.parts)]) await syncFolder(folder);
   });
+  const hasher = new FileHasher();
   log.debug("disk store is open", { directory: layout.blobs });
   return {
     spoolDirectory: layout.parts,
@@ -43,6 +48,9 @@ export async function createDiskStore({ directory, log }: DiskStoreOptions): Pro
     commit: (digest, path) => onDisk(() => commitBlob(layout, digest, path)),
     read: (digest, range) => onDisk(() => readBlob(layout, digest, range)),
     remove: (digest) => onDisk(() => removeBlob(layout, digest)),
+    verify: (digest, options) => verifyBlob(layout, hasher, digest, options),
+    quarantine: (digest, check) => onDisk(() => quarantineBlob(layout, digest, check)),
+    emptyQuarantine: (ageMs, dryRun) => onDisk(() => emptyQuarantine(layout, ageMs, dryRun)),
     space: () => onDisk(() => spaceOf(layout)),
     check: () => onDisk(() => checkFolders(layout)),
   };
@@ -50,15 +58,20 @@ export async function createDiskStore({ directory, log }: DiskStoreOptions): Pro
 
 async function statBlob(layout: DiskLayout, digest: Digest): Promise<{ size: number } | undefined> {
   const found = await ifThere(layout, () => stat(layout.fileOf(digest)));
-  return found && { size: found.size };
+  return found?.isFile() ? { size: found.size } : undefined;
 }
 
 async function commitBlob(layout: DiskLayout, digest: Digest, path: string): Promise<void> {
   const folder = layout.folderOf(digest);
   // Not with those above it: had they gone, the disk would not be ours.
   await makeFolder(folder);
+  const place = () => rename(path, layout.fileOf(digest));
   try {
-    await rename(path, layout.fileOf(digest));
+    await place().catch(async (error: unknown) => {
+      if (systemCode(error) !== "EISDIR") throw error;
+      await putAside(layout, digest);
+      await place();
+    });
   } catch (error) {
     const committedBefore = isMissing(error) && (await statBlob(layout, digest)) !== undefined;
     if (!committedBefore) throw error;
@@ -69,7 +82,10 @@ async function commitBlob(layout: DiskLayout, digest: Digest, path: string): Pro
 
 async function readBlob(layout: DiskLayout, digest: Digest, range?: ByteRange): Promise<Readable> {
   const handle = await ifThere(layout, () => open(layout.fileOf(digest), "r"));
-  if (handle === undefined) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
+  if (handle === undefined || !(await handle.stat()).isFile()) {
+    await handle?.close();
+    throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
+  }
   if (range !== undefined && range.end <= range.start) {
     await handle.close();
     return Readable.from([]);
@@ -80,7 +96,7 @@ async function readBlob(layout: DiskLayout, digest: Digest, range?: ByteRange): 
 }
 
 async function removeBlob(layout: DiskLayout, digest: Digest): Promise<void> {
-  await rm(layout.fileOf(digest), { force: true });
+  await rm(layout.fileOf(digest), { force: true, recursive: true });
 }
 
 async function spaceOf(layout: DiskLayout): Promise<Space> {

@@ -1,55 +1,39 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { BlobStore } from "../domain/ports/blob-store.ts";
-import type { BlobRecords, Collection, Storage, StoredBlob } from "../domain/ports/storage.ts";
+import type { BlobRecords, Storage } from "../domain/ports/storage.ts";
+import { collect } from "./collect.ts";
 import { onDisk } from "./disk-errors.ts";
+import { type VerifyTools, verifyStorage } from "./verify-storage.ts";
 
-export interface StorageOptions {
+export interface StorageOptions extends VerifyTools {
   readonly store: BlobStore;
   readonly records: BlobRecords;
   /** What running downloads will still need, in bytes. */
   readonly reservedBytes: () => number;
+  /** The most bytes that blobs may take; absent for no quota. */
+  readonly quotaBytes?: number;
 }
 
-const BATCH = 200;
-const MOST_NAMED = 1000;
-
 /** Joins what the store holds with what the registry knows of it. */
-export function createStorage({ store, records, reservedBytes }: StorageOptions): Storage {
+export function createStorage(options: StorageOptions): Storage {
+  const { store, records, reservedBytes, quotaBytes } = options;
   return {
     async usage() {
-      const [space, known, partBytes] = await Promise.all([
+      const [space, known, partBytes, quarantineBytes] = await Promise.all([
         store.space(),
         records.usage(),
         onDisk(() => sizeBelow(store.spoolDirectory)),
+        store.emptyQuarantine(0, true),
       ]);
-      return { ...space, ...known, partBytes, reservedBytes: reservedBytes() };
+      return { ...space, ...known, partBytes, quarantineBytes, reservedBytes: reservedBytes(), quotaBytes };
     },
-
-    async collect({ graceMs, dryRun, signal }) {
-      const taken: StoredBlob[] = [];
-      let blobCount = 0;
-      let freedBytes = 0;
-      for await (const blob of unusedBlobs(records, graceMs)) {
-        signal.throwIfAborted();
-        const goes = dryRun || (await records.forget(blob.digest, graceMs, () => store.remove(blob.digest)));
-        if (!goes) continue;
-        if (taken.length < MOST_NAMED) taken.push(blob);
-        blobCount += 1;
-        freedBytes += blob.size;
-      }
-      return { blobs: taken, blobCount, freedBytes } satisfies Collection;
+    async collect(wish) {
+      const collected = await collect(options, wish);
+      return { ...collected, quarantineBytes: await store.emptyQuarantine(wish.graceMs, wish.dryRun) };
     },
+    verify: (wish) => verifyStorage(options, wish),
   };
-}
-
-async function* unusedBlobs(records: BlobRecords, graceMs: number): AsyncGenerator<StoredBlob> {
-  let after: StoredBlob | undefined;
-  do {
-    const batch = await records.unused(graceMs, BATCH, after?.digest);
-    yield* batch;
-    after = batch.length < BATCH ? undefined : batch.at(-1);
-  } while (after !== undefined);
 }
 
 /** The sizes of all files below a folder; what goes away meanwhile counts nothing. */

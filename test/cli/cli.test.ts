@@ -131,7 +131,7 @@ describe("a command", () => {
     });
     const people = await runCli(["show", "x"], { env });
     expect(people).toMatchObject({ code: 3, stdout: "" });
-    expect(people.stderr).toBe("error: there is no model 'x'\n  see which models there are: model-manager ls\n");
+    expect(people.stderr).toBe("error: there is no model 'x'\n  see which models there are: npx model-manager ls\n");
     const script = await runCli(["show", "x", "--json"], { env });
     expect(script).toMatchObject({ code: 3, stdout: "" });
     expect(JSON.parse(script.stderr)).toMatchObject({
@@ -255,7 +255,7 @@ describe("pull", () => {
       { token: "service-token" },
     );
     const withToken = { ...env, MODEL_MANAGER_TOKEN: "service-token" };
-    expect(await runCli(["pull", "hf:a/b", "-q", "--token", "hf_source"], { env: withToken })).toEqual({
+    expect(await runCli(["pull", "hf:a/b", "-q", "--source-token", "hf_source"], { env: withToken })).toEqual({
       code: 0,
       stdout: "a/b@1\n",
       stderr: "",
@@ -292,7 +292,9 @@ describe("pull", () => {
     });
     const { code, stdout, stderr } = await runCli(["pull", "hf:a/b"], { env });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(stderr).toContain("error: the source refuses (401)\n  if the source wants a token, give it with --token");
+    expect(stderr).toContain(
+      "error: the source refuses (401)\n  if the source wants a token, give it with --source-token",
+    );
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)(
@@ -313,8 +315,8 @@ describe("pull", () => {
       const { code, stderr } = await cli.result;
       expect(code).toBe(130);
       expect(stderr).toContain("the download goes on");
-      expect(stderr).toContain(`model-manager downloads watch ${DOWNLOAD}`);
-      expect(stderr).toContain(`model-manager downloads cancel ${DOWNLOAD}`);
+      expect(stderr).toContain(`npx model-manager downloads watch ${DOWNLOAD}`);
+      expect(stderr).toContain(`npx model-manager downloads cancel ${DOWNLOAD}`);
       await left.promise;
     },
   );
@@ -369,7 +371,7 @@ describe("pull", () => {
       message: expect.stringContaining(
         "lost the connection to the service; the download goes on there once it is back",
       ),
-      hint: expect.stringContaining(`model-manager downloads watch ${DOWNLOAD}`),
+      hint: expect.stringContaining(`npx model-manager downloads watch ${DOWNLOAD}`),
     });
     expect(notes).toHaveLength(1);
   });

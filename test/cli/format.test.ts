@@ -153,6 +153,32 @@ describe("progress", () => {
     say(DownloadState.TRANSFERRING, 1);
     expect(lines).toEqual(["queued", "transferring", "transferring", "transferring"]);
   });
+
+  it("says at once what is waited for, with what can be done where nothing answers", () => {
+    const lines: string[] = [];
+    const view = createLines(
+      (line) => lines.push(line),
+      () => 10_000,
+    );
+    const say = (state: DownloadState, message?: string, metadata = {}) => {
+      const waiting = message === undefined ? undefined : { reason: ErrorReason.SOURCE_UNAVAILABLE, message, metadata };
+      view.update(create(DownloadProgressSchema, { state, waiting }), new Map());
+    };
+    say(DownloadState.RESOLVING);
+    say(DownloadState.RESOLVING, "the hub refuses", { http_status: "503" });
+    say(DownloadState.RESOLVING, "the hub is silent");
+    say(DownloadState.RESOLVING, "the hub is silent");
+    say(DownloadState.RESOLVING);
+    say(DownloadState.RESOLVING, "the hub is silent");
+    expect(lines).toEqual([
+      "resolving",
+      "resolving     waiting: the hub refuses",
+      "resolving     waiting: the hub is silent",
+      expect.stringMatching(/HTTPS_PROXY.*HF_ENDPOINT.*MODEL_MANAGER_LOCAL_ROOTS/),
+      "resolving",
+      "resolving     waiting: the hub is silent",
+    ]);
+  });
 });
 
 describe("downloads, workers and health", () => {
@@ -167,6 +193,9 @@ describe("downloads, workers and health", () => {
     expect(formatDownloads([download], NOW)).toMatch(
       /0190 +llama3 +- +FAILED +- +1m00s ago +SOURCE_FORBIDDEN: the source refuses\n/,
     );
+    const waiting = { reason: ErrorReason.DISK_FULL, message: "the disk is too full" };
+    const parked = create(DownloadSchema, { id: "0191", state: DownloadState.QUEUED, progress: { waiting } });
+    expect(formatDownloads([parked], NOW)).toMatch(/0191 .*QUEUED.* waiting: the disk is too full\n/);
     const worker = create(WorkerSchema, {
       id: "w1",
       status: WorkerStatus.ONLINE,

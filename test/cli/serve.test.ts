@@ -1,16 +1,17 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import os from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createModelManagerClient } from "../../src/client/index.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { startOrigin, type TestOrigin } from "../support/origin.ts";
 import { type CliResult, type RunningCli, runCli, startCli } from "./run-cli.ts";
 
 const BYTES = Buffer.from("the weights of a very small model");
-const STARTED = /listens on (http:\S+)/;
+const STARTED = /listens on (https?:\S+)/;
 
 let folder: string;
 let origin: TestOrigin;
@@ -102,7 +103,7 @@ describe("serve", () => {
     const stopped = await stop(service);
     expect(stopped.code).toBe(0);
     expect((await cli("health")).code).toBe(4);
-  }, 120_000);
+  }, 240_000);
 
   it("says where it listens and what to try, and logs beside it", async () => {
     const service = serve({ MODEL_MANAGER_LOG_FORMAT: "json", MODEL_MANAGER_SERVICE_HOST: "10.0.0.1" });
@@ -122,6 +123,40 @@ describe("serve", () => {
       }),
     );
     expect(lines.at(-1)).toMatchObject({ level: "info", message: "stopped" });
+  }, 60_000);
+
+  it("is reached over TLS with an authority and a certificate of one's own", async () => {
+    const authority = createAuthority("own");
+    const [host, person] = [authority.issue("host"), authority.issue("person")];
+    const files = { ca: authority.cert, cert: host.cert, key: host.key, mine: person.cert, secret: person.key };
+    const path = (name: keyof typeof files) => join(folder, `${name}.pem`);
+    for (const [name, pem] of Object.entries(files)) await writeFile(path(name as keyof typeof files), pem);
+    const service = serve({
+      MODEL_MANAGER_TLS_CERT: path("cert"),
+      MODEL_MANAGER_TLS_KEY: path("key"),
+      MODEL_MANAGER_TLS_CLIENT_CA: path("ca"),
+    });
+    const url = await started(service);
+    expect(url).toMatch(/^https:/);
+    const ls = (args: string[], env: Record<string, string> = {}) => runCli(["ls", "--server", url, ...args], { env });
+
+    const stranger = await ls([]);
+    expect(stranger.code).toBe(4);
+    expect(stranger.stderr).toMatch(/cannot speak TLS .*\n.*trusted with --ca/);
+    expect((await ls(["--ca", path("ca")])).code).toBe(4);
+    expect((await ls(["--ca", path("ca"), "--cert", path("mine"), "--key", path("secret")])).code).toBe(0);
+    const environment = {
+      MODEL_MANAGER_SERVER_CA: path("ca"),
+      MODEL_MANAGER_CLIENT_CERT: path("mine"),
+      MODEL_MANAGER_CLIENT_KEY: path("secret"),
+    };
+    expect((await ls([], environment)).code).toBe(0);
+    expect((await ls(["--cert", path("mine")])).code).toBe(2);
+    const missing = await ls([], { MODEL_MANAGER_SERVER_CA: "/nowhere/ca.pem" });
+    expect(missing).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("MODEL_MANAGER_SERVER_CA: /nowhere/ca.pem"),
+    });
   }, 60_000);
 
   it("ends at once with the second signal", async () => {
@@ -147,7 +182,7 @@ describe("serve", () => {
     await started(first);
     const second = await serve().result;
     expect(second).toMatchObject({ code: 1, stdout: "" });
-    expect(second.stderr).toMatch(/^error: .*(in use|another process)/m);
+    expect(second.stderr).toMatch(/^ {2}MODEL_MANAGER_DATA: .*another process/m);
 
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");

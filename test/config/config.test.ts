@@ -28,9 +28,11 @@ describe("the configuration", () => {
       workerLeaseMs: 30_000,
       maxDownloads: 4,
       maxConnections: 64,
+      scrubRate: 32 * 1024 ** 2,
       shutdownGraceMs: 10_000,
       maxMessageBytes: 4 * 1024 ** 2,
       server: "http://127.0.0.1:8085",
+      serverTls: {},
       log: { level: "info", format: "auto" },
       huggingFace: { endpoint: "https://huggingface.co" },
       proxies: {},
@@ -53,6 +55,9 @@ describe("the configuration", () => {
       MODEL_MANAGER_MAX_DOWNLOADS: "2",
       MODEL_MANAGER_MAX_CONNECTIONS: "8",
       MODEL_MANAGER_RATE_LIMIT: "10MiB",
+      MODEL_MANAGER_HEADROOM: "3%",
+      MODEL_MANAGER_QUOTA: "2TiB",
+      MODEL_MANAGER_SCRUB_RATE: "1MiB",
       MODEL_MANAGER_TLS_CERT: "/tls/cert.pem",
       MODEL_MANAGER_TLS_KEY: "/tls/key.pem",
       MODEL_MANAGER_TLS_CLIENT_CA: "/tls/ca.pem",
@@ -60,6 +65,9 @@ describe("the configuration", () => {
       MODEL_MANAGER_SHUTDOWN_GRACE: "1m",
       MODEL_MANAGER_MAX_MESSAGE: "1MiB",
       MODEL_MANAGER_SERVER: "https://models.example:8443/",
+      MODEL_MANAGER_SERVER_CA: "/tls/ca.pem",
+      MODEL_MANAGER_CLIENT_CERT: "/tls/me.pem",
+      MODEL_MANAGER_CLIENT_KEY: "/tls/me.key",
       MODEL_MANAGER_LOG_LEVEL: "DEBUG",
       MODEL_MANAGER_LOG_FORMAT: "json",
       HF_ENDPOINT: "http://hub.example/",
@@ -82,11 +90,15 @@ describe("the configuration", () => {
       maxDownloads: 2,
       maxConnections: 8,
       rateLimit: 10 * 1024 ** 2,
+      headroom: { percent: 3 },
+      quota: 2 * 1024 ** 4,
+      scrubRate: 1024 ** 2,
       tls: { cert: "/tls/cert.pem", key: "/tls/key.pem", clientCa: "/tls/ca.pem" },
       token: "t0ken",
       shutdownGraceMs: 60_000,
       maxMessageBytes: 1024 ** 2,
       server: "https://models.example:8443",
+      serverTls: { ca: "/tls/ca.pem", cert: "/tls/me.pem", key: "/tls/me.key" },
       log: { level: "debug", format: "json" },
       huggingFace: { endpoint: "http://hub.example", token: "hf_abc" },
       proxies: { https: "http://proxy:3128", none: "localhost,.internal" },
@@ -97,6 +109,12 @@ describe("the configuration", () => {
     const config = read({ MODEL_MANAGER_PORT: " ", MODEL_MANAGER_TOKEN: "", PATH: "/bin", MODELS: "x", PORT: "nan" });
     expect(config.port).toBe(8085);
     expect(config.token).toBeUndefined();
+  });
+
+  it.each(["off", "OFF", "0"])("checks nothing in the background with %s", (none) => {
+    const config = read({ MODEL_MANAGER_SCRUB_RATE: none });
+    expect(config.scrubRate).toBeUndefined();
+    expect(printConfig(config)).toContain("MODEL_MANAGER_SCRUB_RATE=off\n");
   });
 
   it("uses the database's address as the direct one", () => {
@@ -118,7 +136,10 @@ describe("the configuration", () => {
     ["MODEL_MANAGER_MAX_DOWNLOADS", "0", /whole number from 1 to 1000/],
     ["MODEL_MANAGER_MAX_CONNECTIONS", "-1", /whole number from 1 to 10000/],
     ["MODEL_MANAGER_RATE_LIMIT", "fast", /size such as 64MiB/],
+    ["MODEL_MANAGER_QUOTA", "0", /at least 1 byte/],
+    ["MODEL_MANAGER_SCRUB_RATE", "slow", /size such as 64MiB/],
     ["MODEL_MANAGER_RATE_LIMIT", "0", /from 1KiB to 1PiB/],
+    ["MODEL_MANAGER_HEADROOM", "some", /size such as 512MiB, or a share of the whole from 0% to 100%/],
     ["MODEL_MANAGER_TOKEN", "two words", /1 to 8192 visible ASCII characters/],
     ["MODEL_MANAGER_SHUTDOWN_GRACE", "2h", /from 0s to 1h/],
     ["MODEL_MANAGER_MAX_MESSAGE", "2GiB", /from 1KiB to 1GiB/],
@@ -210,7 +231,12 @@ describe("unknown names", () => {
 
 describe("the printed configuration", () => {
   it("is a file of the same variables, and can be read again", () => {
-    const environment = { MODEL_MANAGER_PORT: "9000", MODEL_MANAGER_RATE_LIMIT: "10MiB", MODEL_MANAGER_DATA: "/d" };
+    const environment = {
+      MODEL_MANAGER_PORT: "9000",
+      MODEL_MANAGER_RATE_LIMIT: "10MiB",
+      MODEL_MANAGER_DATA: "/d",
+      MODEL_MANAGER_HEADROOM: "3%",
+    };
     const text = printConfig(read(environment));
     expect(text).toContain("MODEL_MANAGER_PORT=9000\n");
     expect(text).toContain("MODEL_MANAGER_WORKER_LEASE=30s\n");

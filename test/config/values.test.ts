@@ -1,6 +1,25 @@
 import { describe, expect, it } from "vitest";
 import { formatBytes, humanBytes, parseBytes } from "../../src/lib/bytes.ts";
 import { formatDuration, humanDuration, parseDuration } from "../../src/lib/duration.ts";
+import { formatPortion, parsePortion, portionOf } from "../../src/lib/portion.ts";
+
+describe("portions", () => {
+  it.each([
+    ["512MiB", 512 * 1024 ** 2],
+    ["0", 0],
+    ["3%", 30],
+    ["2.5 %", 25],
+    ["100%", 1000],
+    ["0.01%", 1],
+  ])("read %j of 1000 bytes", (text, bytes) => {
+    expect(portionOf(parsePortion(text), 1000)).toBe(bytes);
+    expect(parsePortion(formatPortion(parsePortion(text)))).toEqual(parsePortion(text));
+  });
+
+  it.each(["", "%", "101%", "-1%", "many", "5 percent"])("refuses %j", (text) => {
+    expect(() => parsePortion(text)).toThrow("must be a size such as 512MiB, or a share of the whole from 0% to 100%");
+  });
+});
 
 describe("durations", () => {
   it.each([

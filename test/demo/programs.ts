@@ -23,6 +23,8 @@ export async function startDemoService(data: string): Promise<DemoService> {
     env: environment({
       MODEL_MANAGER_DATA: data,
       MODEL_MANAGER_PORT: "0",
+      // The demo's disk may be small or nearly full.
+      MODEL_MANAGER_HEADROOM: "64MiB",
       MODEL_MANAGER_ALLOW_NETWORKS: "127.0.0.0/8",
       MODEL_MANAGER_LOG_LEVEL: "warn",
     }),

@@ -98,6 +98,39 @@ describe("counters", () => {
   });
 });
 
+describe("what is waited for", () => {
+  const failure = { reason: "SOURCE_UNAVAILABLE", message: "no answer", metadata: {} } as const;
+
+  it("is told while nothing else moves, and is over with the first byte", () => {
+    const { progress } = begin([
+      { path: "a", size: 100 },
+      { path: "b", size: 50 },
+    ]);
+    const { sequence } = progress;
+    progress.waiting(failure, "a");
+    expect(progress.sequence).toBeGreaterThan(sequence);
+    expect(progress.snapshot().waiting).toEqual(failure);
+    progress.received("b", 10);
+    expect(progress.snapshot().waiting).toBeUndefined();
+    progress.complete("b", 50);
+    expect(progress.snapshot().waiting).toEqual(failure);
+    progress.received("a", 1);
+    expect(progress.snapshot().waiting).toBeUndefined();
+  });
+
+  it("by the whole job comes before what its files do, and ends with the state", () => {
+    const { progress } = begin([{ path: "a", size: 100 }]);
+    progress.received("a", 10);
+    progress.waiting({ ...failure, reason: "DATABASE_UNAVAILABLE" });
+    expect(progress.snapshot().waiting?.reason).toBe("DATABASE_UNAVAILABLE");
+    progress.waiting(undefined);
+    expect(progress.snapshot().waiting).toBeUndefined();
+    progress.waiting(failure);
+    progress.end("FAILED", { error: failure });
+    expect(progress.snapshot()).toMatchObject({ error: failure, waiting: undefined });
+  });
+});
+
 describe("a watcher", () => {
   it("gets everything at once, then only what changed", async () => {
     const { progress, channel, clock } = begin([
@@ -206,6 +239,15 @@ describe("progress of another process", () => {
     expect(remote.snapshot().completedBytes).toBe(50);
     remote.update(told({ completedBytes: 10, attempt: 2, updateTime: new Date(2) }));
     expect(remote.snapshot()).toMatchObject({ completedBytes: 10, attempt: 2 });
+  });
+
+  it("goes on while the owner's clock stands still, and tells what it waits for", () => {
+    const remote = new RemoteProgress(told({ completedBytes: 50 }));
+    remote.update(told({ completedBytes: 60 }));
+    expect(remote.snapshot().completedBytes).toBe(60);
+    const waiting = { reason: "DISK_FULL", message: "full", metadata: {} } as const;
+    remote.update(told({ completedBytes: 60, waiting }));
+    expect(remote.snapshot()).toMatchObject({ waiting });
   });
 
   it("ends though the last counters were not kept", () => {

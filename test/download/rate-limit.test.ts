@@ -2,25 +2,40 @@ import { expect, it } from "vitest";
 import { joinLimiters, TokenBucket } from "../../src/download/rate-limit.ts";
 import { manualClock } from "./support/manual-clock.ts";
 
+const MiB = 1024 * 1024;
 const never = new AbortController().signal;
 
-it("lets bytes pass at the rate, after a short burst", async () => {
+it.each([
+  [1000, 50, 1],
+  [64 * 1024, 16 * 1024, 3],
+  [2 * MiB, 100 * 1024, 8],
+  [500 * MiB, 8 * MiB, 16],
+])("lets %d bytes a second pass, within 5 %% of it, taken %d at once by %d callers", async (rate, size, callers) => {
   const clock = manualClock();
-  const bucket = new TokenBucket(1000, clock);
+  const bucket = new TokenBucket(rate, clock);
   let passed = 0;
   const pump = async () => {
     for (;;) {
-      await bucket.take(50, never);
-      passed += 50;
-      if (passed > 100_000) return;
+      await bucket.take(size, never);
+      passed += size;
     }
   };
-  void pump();
-  await clock.pass(0);
-  expect(passed).toBe(250);
-  await clock.pass(10_000);
-  expect(passed).toBeGreaterThanOrEqual(10_200);
-  expect(passed).toBeLessThanOrEqual(10_300);
+  for (let caller = 0; caller < callers; caller += 1) void pump();
+  for (let second = 1; second <= 10; second += 1) {
+    await clock.pass(1000);
+    expect(passed).toBeLessThanOrEqual(rate * second * 1.05);
+  }
+  expect(passed).toBeGreaterThanOrEqual(rate * 10 * 0.95);
+});
+
+it("is taken in pieces of a twentieth of a second, neither tiny nor huge", () => {
+  const quantum = (rate: number | undefined) => new TokenBucket(rate, manualClock()).quantum;
+  expect([1024, MiB, 2 ** 40, undefined].map(quantum)).toEqual([16 * 1024, Math.floor(MiB / 20), 8 * MiB, 8 * MiB]);
+  const [slow, fast] = [MiB, 4 * MiB].map((rate) => new TokenBucket(rate, manualClock()));
+  expect(joinLimiters(fast, undefined, slow).quantum).toBe(Math.floor(MiB / 20));
+  expect(joinLimiters(undefined).quantum).toBe(8 * MiB);
+  slow?.limit(undefined);
+  expect(joinLimiters(fast, slow).quantum).toBe(Math.floor(MiB / 5));
 });
 
 it("does not save up what was not used", async () => {

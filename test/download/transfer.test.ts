@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { access, readdir, readFile, readlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Transfer } from "../../src/download/transfer/transfer.ts";
 import { digestOf } from "../store/contract.ts";
 import { type Behavior, startOrigin, type TestOrigin } from "../support/origin.ts";
+import { editJournal, journalAt } from "./support/journals.ts";
 import { mountTmpfs } from "./support/tmpfs.ts";
 import { type Bench, createBench, newLease, transferUntil, watchTransfer } from "./support/transfers.ts";
 
@@ -108,7 +109,7 @@ describe("a transfer", () => {
   });
 
   it("does not join what cannot be shown to be of one piece", async () => {
-    const { url } = serve({ dropAfter: 2 * MiB, times: 1, etag: null });
+    const { url } = serve({ dropAfter: 2 * MiB, times: 3, etag: null });
     const { heard, done } = watchTransfer(transfer, await bench.file({ url }));
     expect(await done).toMatchObject({ digest: digestOf(bytes) });
     expect(heard.restarts).toBe(1);
@@ -270,7 +271,7 @@ describe("parts", () => {
     const { heard, done } = watchTransfer(transfer, file, { lease: next });
     expect(await done).toMatchObject({ digest: digestOf(bytes) });
     expect(heard).toMatchObject({ kept: first.received, received: bytes.length - first.received, restarts: 0 });
-    expect(origin.requestsOf(path).at(-1)?.headers.range).toBe(`bytes=${first.received}-`);
+    expect(origin.requestsOf(path).at(-1)?.headers.range).toMatch(`bytes=${first.received}-`);
   });
 
   it("of another process are copied, never written, and go when that is done", async () => {
@@ -295,14 +296,14 @@ describe("parts", () => {
     const lease = newLease();
     await transferUntil(transfer, file, 2 * MiB, { lease });
     const [part = ""] = await partsIn(bench.spool);
-    const record = part.replace(/part$/, "json");
-    const { heard, done } = watchTransfer(await bench.process(), file, {
-      lease: { ...lease, epoch: 2 },
-      onKept: () =>
-        writeFileSync(record, readFileSync(record, "utf8").replace(/"validator":"[^,]*/, '"validator":"new"')),
-    });
+    const { signal } = new AbortController();
+    // Asked between the pieces of a copy.
+    signal.throwIfAborted = () => {
+      if (existsSync(part)) editJournal(part, { validator: '"new"' });
+    };
+    const { heard, done } = watchTransfer(await bench.process(), file, { lease: { ...lease, epoch: 2 }, signal });
     expect(await done).toMatchObject({ digest: digestOf(bytes) });
-    expect(heard).toMatchObject({ restarts: 1, received: bytes.length });
+    expect(heard).toMatchObject({ kept: 0, received: bytes.length });
   });
 
   it("survive an owner that goes on writing after it was replaced", async () => {
@@ -365,18 +366,17 @@ describe("parts", () => {
 
   it.each([
     ["of the same boot by what was written", {}, 2 * MiB],
-    ["of another boot by what was synced", { bootId: "another", synced: MiB }, MiB],
-    ["of another boot, where nothing was synced, not at all", { bootId: "another", synced: 0 }, 0],
+    ["of another boot by what was synced", { bootId: "another" }, MiB, 4],
+    ["of another boot, where nothing was synced, not at all", { bootId: "another" }, 0],
     ["of another size not at all", { size: 1 }, 0],
-    ["of an unknown form not at all", { format: 2 }, 0],
-  ])("are trusted %s", async (_what, changes, trusted) => {
+    ["of an unknown form not at all", { format: 1 }, 0],
+  ])("are trusted %s", async (_what, changes, trusted, synced = 0) => {
     const { url } = serve({ stallAfter: 2 * MiB });
     const file = await bench.file({ url });
     const lease = newLease();
     await transferUntil(transfer, file, 2 * MiB, { lease });
     const [part = ""] = await partsIn(bench.spool);
-    const path = part.replace(/part$/, "json");
-    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, "utf8")), ...changes }));
+    editJournal(part, changes, synced);
     origin.behave(new URL(url).pathname, {});
     const { heard, done } = watchTransfer(await bench.process(), file, { lease: { ...lease, epoch: 2 } });
     expect(await done).toMatchObject({ digest: digestOf(bytes) });
@@ -389,13 +389,11 @@ describe("parts", () => {
     const lease = newLease();
     await transferUntil(transfer, file, 3 * MiB, { lease });
     const [part = ""] = await partsIn(bench.spool);
-    const path = part.replace(/part$/, "json");
-    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, "utf8")), synced: 3 * MiB }));
+    editJournal(part, {}, 12);
     await truncate(part, MiB);
-    await transferUntil(transfer, file, 1, { lease: { ...lease, epoch: 2 } });
-    const [next = ""] = await partsIn(bench.spool);
-    const { synced } = JSON.parse(await readFile(next.replace(/part$/, "json"), "utf8"));
-    expect(synced).toBeLessThanOrEqual(MiB);
+    const { heard, done } = watchTransfer(await bench.process(), file, { lease: { ...lease, epoch: 2 } });
+    expect(await done).toMatchObject({ digest: digestOf(bytes) });
+    expect(heard).toMatchObject({ kept: MiB, received: bytes.length - MiB });
   });
 
   it("are not trusted for bytes that a crash left wrong", async () => {
@@ -468,25 +466,26 @@ describe("parts", () => {
     }
   });
 
-  it("are swept when they are old and their download has ended", async () => {
+  it("are swept when they are old and not kept for their download", async () => {
     const { url } = serve();
     await transferUntil(transfer, await bench.file({ url }), 2 * MiB);
     const [part = ""] = await partsIn(bench.spool);
     const dayLater = { ...stillClock, date: () => new Date(Date.now() + 25 * 3600_000) };
-    await (await bench.process({ isLive: async () => false })).sweep();
+    const day = 24 * 3600_000;
+    await transfer.sweep(day, async () => false);
     await access(part);
-    await (await bench.process({ clock: dayLater })).sweep();
+    const later = await bench.process({ clock: dayLater });
+    await later.sweep(day, async () => true);
     await access(part);
-    await (await bench.process({ clock: dayLater, isLive: async () => false })).sweep();
+    await later.sweep(day, async () => false);
     expect(await readdir(bench.spool)).toEqual([]);
   });
 });
 
-/** How many bytes the records of all parts vouch for. */
+/** How many bytes the journals of all parts vouch for. */
 async function recordedIn(spool: string): Promise<number> {
-  const parts = await partsIn(spool);
-  const records = parts.map(async (part) => JSON.parse(await readFile(part.replace(/part$/, "json"), "utf8")));
-  return (await Promise.all(records)).reduce((sum, { written }) => sum + written, 0);
+  const counts = (await partsIn(spool)).map(async (part) => (await journalAt(part)).written.count() * (MiB / 4));
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
 }
 
 async function partsIn(spool: string): Promise<string[]> {

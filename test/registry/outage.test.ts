@@ -1,54 +1,10 @@
-import net from "node:net";
 import postgres from "postgres";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { MIGRATION_LOCK } from "../../src/registry/migrate.ts";
 import { createRegistry, type Registry } from "../../src/registry/registry.ts";
+import { Cable } from "../support/cable.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 import { byId, MIGRATIONS, newModel, quiet, untilWaiting } from "./open-registry.ts";
-
-/** Stands between the registry and its database, and can break every connection or swallow every byte. */
-class Cable {
-  readonly #target: string;
-  readonly #sockets = new Set<net.Socket>();
-  readonly #server: net.Server;
-  mode: "on" | "cut" | "silent" = "on";
-
-  constructor(target: string) {
-    this.#target = target;
-    this.#server = net.createServer((client) => {
-      if (this.mode === "cut") return void client.destroy();
-      const upstream = net.connect(this.#target);
-      for (const [from, to] of [
-        [client, upstream],
-        [upstream, client],
-      ] as const) {
-        this.#sockets.add(from);
-        from.on("data", (bytes) => this.mode === "on" && to.write(bytes));
-        from.on("error", () => {});
-        from.on("close", () => {
-          this.#sockets.delete(from);
-          to.destroy();
-        });
-      }
-    });
-  }
-
-  async open(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return (this.#server.address() as net.AddressInfo).port;
-  }
-
-  break(mode: "cut" | "silent"): void {
-    this.mode = mode;
-    if (mode === "cut") for (const socket of this.#sockets) socket.destroy();
-  }
-
-  async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
-  }
-}
 
 let database: TestDatabase;
 let cable: Cable;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Database } from "../../src/registry/database.ts";
 import { Sweeper } from "../../src/registry/sweeper.ts";
+import { createRecordedLog } from "../support/rpc-server.ts";
 import { eventsAfter, openRegistry, quiet, sequenceOf, type TestRegistry, untilWaiting } from "./open-registry.ts";
 
 let registry: TestRegistry;
@@ -79,6 +80,19 @@ test("a pause of the sweeps prolongs every lease by it before any ends", async (
   expect((await registry.workers.get("patient")).status).toBe("ONLINE");
   await expireBy(1);
   expect(await sweeper.sweep()).toEqual(["patient"]);
+});
+
+test("a pause is told only if there were workers to wait for", async () => {
+  const log = createRecordedLog();
+  const sweeper = new Sweeper(database, log);
+  await sweeper.sweep();
+  await lastSweepWas(60_000);
+  await sweeper.sweep();
+  expect(log.lines).toEqual([]);
+  await register("patient");
+  await lastSweepWas(60_000);
+  await sweeper.sweep();
+  expect(log.lines).toMatchObject([{ level: "info", fields: { workers: 1 } }]);
 });
 
 test("leases are prolonged in the order of ids, as heartbeats lock them", async () => {

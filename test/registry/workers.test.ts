@@ -107,8 +107,10 @@ describe("register", () => {
   test("again replaces the session and keeps assignments and wishes", async () => {
     const former = await join("again");
     await assign("again");
-    await registry.workers.update("again", { cordoned: true }, "");
-    const { worker, sessionToken } = await registry.workers.register(registration("AGAIN", { address: "other:1" }));
+    await registry.workers.update("again", { cordoned: true, labels: { zone: "changed", pool: "added" } }, "");
+    const declared = { address: "other:1", labels: { zone: "b" } };
+    const { worker, sessionToken } = await registry.workers.register(registration("AGAIN", declared));
+    expect(worker.labels).toEqual({ zone: "b" });
     expect(worker).toMatchObject({
       id: "again",
       address: "other:1",

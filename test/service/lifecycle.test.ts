@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import * as http2 from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -12,6 +12,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ModelService, WatchDownloadRequestSchema } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { expectError } from "../contract/suite/context.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { startOrigin } from "../support/origin.ts";
 import { processesBelow } from "../support/processes.ts";
 import { runRefusedService, type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
@@ -24,13 +25,19 @@ async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-async function start(data: string, environment = {}): Promise<ServiceProcess> {
-  const service = await startServiceProcess({ MODEL_MANAGER_DATA: data, ...environment });
+/** Ends with the test, also one that runs out of time before the service listens. */
+const endWithTest = (process: Pick<ServiceProcess, "kill" | "exited">) =>
   onTestFinished(async () => {
-    service.kill("SIGKILL");
-    await service.exited;
+    process.kill("SIGKILL");
+    await process.exited;
   });
-  return service;
+
+function start(data: string, environment = {}, runner: readonly string[] = []): Promise<ServiceProcess> {
+  return startServiceProcess({ MODEL_MANAGER_DATA: data, ...environment }, { onSpawn: endWithTest, runner });
+}
+
+function refused(data: string, environment = {}): Promise<{ code: number | null; output: string }> {
+  return runRefusedService({ MODEL_MANAGER_DATA: data, ...environment }, { onSpawn: endWithTest });
 }
 
 function clientsOf(url: string) {
@@ -43,7 +50,8 @@ async function statuses(url: string): Promise<number[]> {
   return Promise.all(WATCHED.map(async (service) => (await health.check({ service })).status));
 }
 
-describe("the life of the service", () => {
+// A start makes a database, which takes its time on a busy machine.
+describe("the life of the service", { timeout: 90_000 }, () => {
   it("ends on SIGTERM with everything it started, and starts again with what it had", async () => {
     const data = await temporaryFolder();
     const first = await start(data);
@@ -116,6 +124,15 @@ describe("the life of the service", () => {
     expect(processesBelow(data)).toEqual([]);
   });
 
+  it("ends with the shell that npx puts around it", async () => {
+    const data = await temporaryFolder();
+    const shell = await start(data, { npm_command: "exec" }, ["sh", "-c", '"$@"; true', "sh"]);
+    expect(processesBelow(data).length).toBeGreaterThan(0);
+    shell.kill("SIGTERM");
+    expect(await shell.exited).toEqual({ code: null, signal: "SIGTERM" });
+    await expect.poll(() => processesBelow(data), { timeout: 10_000 }).toEqual([]);
+  });
+
   it("exits at once on a second SIGTERM, and leaves no database behind", async () => {
     const data = await temporaryFolder();
     const service = await start(data, { MODEL_MANAGER_SHUTDOWN_GRACE: "60s" });
@@ -135,19 +152,62 @@ describe("the life of the service", () => {
     await expect.poll(() => processesBelow(data), { timeout: 5000 }).toEqual([]);
   });
 
+  it("names the folder, the variable and the system's word if its data cannot be kept there", async () => {
+    const folder = await temporaryFolder();
+    const file = join(folder, "file");
+    await writeFile(file, "");
+    for (const [variable, environment] of [
+      ["MODEL_MANAGER_DATA", {}],
+      ["MODEL_MANAGER_STORE", { MODEL_MANAGER_DATA: folder, MODEL_MANAGER_STORE: file }],
+    ] as const) {
+      const { code, output } = await refused(file, environment);
+      expect(code).toBe(1);
+      const path = variable === "MODEL_MANAGER_DATA" ? join(file, "store") : file;
+      expect(output).toContain(`${variable}: ${path}: the store's disk cannot be used: ENOTDIR: not a directory`);
+    }
+  });
+
+  it("names the variable and the file if TLS cannot be had of it", async () => {
+    const folder = await temporaryFolder();
+    const [one, two] = [createAuthority("one").issue("one"), createAuthority("two").issue("two")];
+    const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+    const environment = { MODEL_MANAGER_TLS_CERT: cert, MODEL_MANAGER_TLS_KEY: key };
+    await writeFile(key, two.key);
+    const missing = await refused(folder, environment);
+    expect(missing.output).toContain(`MODEL_MANAGER_TLS_CERT: ${cert}: ENOENT: no such file or directory`);
+    await writeFile(cert, "nothing of the kind");
+    const bad = await refused(folder, environment);
+    expect(bad.output).toContain(`MODEL_MANAGER_TLS_CERT: ${cert}: must be a PEM file with a certificate`);
+    await writeFile(cert, one.cert);
+    const strange = await refused(folder, environment);
+    expect(strange.output).toContain(`MODEL_MANAGER_TLS_KEY: ${key}: is not the key of the certificate in ${cert}`);
+    expect([missing.code, bad.code, strange.code]).toEqual([1, 1, 1]);
+  });
+
+  it("ends if its database does not have it, and says so without the password", async () => {
+    const [data, other] = [await temporaryFolder(), await temporaryFolder()];
+    await start(other);
+    const socket = encodeURIComponent(join(other, "postgres", "run"));
+    const url = `postgres://postgres:s3cr3t-password@${socket}/nowhere`;
+    const { code, output } = await refused(data, { DATABASE_URL: url });
+    expect(code).toBe(1);
+    expect(output).toMatch(/database "nowhere" at \S+: database "nowhere" does not exist \(3D000\)/);
+    expect(output).not.toContain("s3cr3t-password");
+  });
+
   it("refuses a folder that another process serves", async () => {
     const data = await temporaryFolder();
     await start(data);
-    const { code, output } = await runRefusedService({ MODEL_MANAGER_DATA: data });
+    const { code, output } = await refused(data);
     expect(code).toBe(1);
-    expect(output).toMatch(/another process/i);
+    expect(output).toContain(`MODEL_MANAGER_DATA: ${data}: another process serves this data folder`);
   });
 
   it("refuses to listen beyond loopback without a token, and serves with one", async () => {
     const data = await temporaryFolder();
-    const refused = await runRefusedService({ MODEL_MANAGER_DATA: data, MODEL_MANAGER_HOST: "0.0.0.0" });
-    expect(refused.code).not.toBe(0);
-    expect(refused.output).toMatch(/MODEL_MANAGER_TOKEN/);
+    const { code, output } = await refused(data, { MODEL_MANAGER_HOST: "0.0.0.0" });
+    expect(code).not.toBe(0);
+    expect(output).toMatch(/MODEL_MANAGER_TOKEN/);
     const token = "a-token-of-some-length";
     const service = await start(data, { MODEL_MANAGER_HOST: "0.0.0.0", MODEL_MANAGER_TOKEN: token });
     const { models } = clientsOf(service.url.replace("0.0.0.0", "127.0.0.1"));
@@ -180,7 +240,7 @@ describe("the life of the service", () => {
     const { models } = clientsOf(service.url);
     for (const pid of processesBelow(data)) if (pid !== service.pid) tryKill(pid, "SIGKILL");
     await expect.poll(() => models.listModels({}).then(({ totalSize }) => totalSize), { timeout: 15_000 }).toBe(0n);
-  }, 40_000);
+  });
 
   it("says that models cannot be served while the store is away, and workers can", async () => {
     const data = await temporaryFolder();

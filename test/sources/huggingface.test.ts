@@ -54,6 +54,12 @@ function source(changes: Partial<HuggingFaceSource> = {}): HuggingFaceSource {
 const tokensOf = (server: TestHub["hub"]) => new Set(server.requests.map(({ headers }) => headers.authorization));
 
 describe("resolving", () => {
+  it("brings texts into a form that can be kept", async () => {
+    hub.commit("org/odd", { files: FILES, license: "mit\0\ud800" });
+    const resolved = await sources.resolve(source({ repo: "org/odd" }), request());
+    expect(resolved.license).toBe("mit\ufffd\ufffd");
+  });
+
   it("pins the revision and lists all pages of the tree with what proves each file", async () => {
     const commit = hub.commit("org/model", { files: FILES, license: "apache-2.0" });
     const resolved = await sources.resolve(source(), request());

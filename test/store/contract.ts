@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Digest, digestOfHex } from "../../src/domain/digest.ts";
 import type { BlobStore } from "../../src/domain/ports/blob-store.ts";
 
+const never = new AbortController().signal;
+
 /** A store of its own for one test. */
 export interface StoreUnderTest {
   readonly store: BlobStore;
@@ -108,6 +110,77 @@ export function describeBlobStore(name: string, factory: () => Promise<StoreUnde
       const reading = await store.read(digest);
       await store.remove(digest);
       expect((await buffer(reading)).equals(bytes)).toBe(true);
+    });
+
+    it("replaces what lies under a blob's name", async () => {
+      const [bytes, others] = [randomBytes(1000), randomBytes(10)];
+      const { path } = await spool(store, others);
+      const digest = digestOf(bytes);
+      await store.commit(digest, path);
+      expect(await store.verify(digest, { signal: never })).toMatchObject({ found: "damaged" });
+      await put(bytes);
+      expect(await store.verify(digest, { signal: never })).toEqual({ found: "intact", size: 1000 });
+      expect((await buffer(await store.read(digest))).equals(bytes)).toBe(true);
+    });
+
+    it("reads blobs again, piece by piece", async () => {
+      const bytes = randomBytes(20_000_000);
+      const digest = await put(bytes);
+      const pieces: number[] = [];
+      const check = await store.verify(digest, {
+        signal: never,
+        async onRead(piece) {
+          pieces.push(piece);
+        },
+      });
+      expect(check).toEqual({ found: "intact", size: bytes.length });
+      expect(pieces.length).toBeGreaterThan(1);
+      expect(pieces.reduce((sum, piece) => sum + piece, 0)).toBe(bytes.length);
+      expect(await store.verify(digestOf(randomBytes(8)), { signal: never })).toEqual({ found: "missing" });
+    });
+
+    it("verifies a blob of no bytes, and many at once", async () => {
+      const digests = await Promise.all([0, 1, 1 << 20, (1 << 23) + 1].map((size) => put(randomBytes(size))));
+      const checks = await Promise.all(digests.map((digest) => store.verify(digest, { signal: never })));
+      expect(checks.map(({ found }) => found)).toEqual(["intact", "intact", "intact", "intact"]);
+    });
+
+    it("stops verifying when it is told to", async () => {
+      const digest = await put(randomBytes(30_000_000));
+      const stop = new AbortController();
+      const reason = new Error("enough");
+      let pieces = 0;
+      const verifying = store.verify(digest, {
+        signal: stop.signal,
+        onRead() {
+          pieces += 1;
+          stop.abort(reason);
+        },
+      });
+      await expect(verifying).rejects.toBe(reason);
+      expect(pieces).toBe(1);
+    });
+
+    it("puts aside what it found damaged, and no more than that", async () => {
+      const bytes = randomBytes(1000);
+      const digest = digestOf(bytes);
+      await store.commit(digest, (await spool(store, randomBytes(1000))).path);
+      const damaged = await store.verify(digest, { signal: never });
+      await put(bytes);
+      // Somebody placed the right bytes meanwhile.
+      expect(await store.quarantine(digest, damaged)).toBe(false);
+      expect(await store.quarantine(digest, { found: "missing" })).toBe(false);
+      expect(await store.quarantine(digest, { found: "intact", size: 1000 })).toBe(false);
+      expect(await store.stat(digest)).toEqual({ size: 1000 });
+
+      await store.commit(digest, (await spool(store, randomBytes(1000))).path);
+      expect(await store.quarantine(digest, await store.verify(digest, { signal: never }))).toBe(true);
+      expect(await store.stat(digest)).toBeUndefined();
+      expect(await store.quarantine(digest, { found: "missing" })).toBe(true);
+      expect(await store.emptyQuarantine(60_000, false)).toBe(0);
+      expect(await store.emptyQuarantine(0, true)).toBe(1000);
+      expect(await store.emptyQuarantine(0, false)).toBe(1000);
+      expect(await store.emptyQuarantine(0, false)).toBe(0);
     });
 
     it("does not commit a file that is not there", async () => {

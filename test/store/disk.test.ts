@@ -9,6 +9,8 @@ import { mountTmpfs } from "../download/support/tmpfs.ts";
 import { silent } from "../sources/helpers.ts";
 import { describeBlobStore, digestOf, spool } from "./contract.ts";
 
+const never = new AbortController().signal;
+
 async function temporary(): Promise<string> {
   return mkdtemp(join(os.tmpdir(), "disk-store-"));
 }
@@ -64,6 +66,39 @@ describe("disk store", () => {
     }
     await store.check();
     expect(await store.stat(digest)).toEqual({ size: 10 });
+  });
+
+  it("takes a folder under a blob's name for damage, and replaces it", async () => {
+    const store = await createDiskStore({ directory, log: silent });
+    const bytes = randomBytes(10);
+    const { digest, path } = await spool(store, bytes);
+    const hex = hexOfDigest(digest);
+    const place = join(directory, "blobs", "sha256", hex.slice(0, 2), hex);
+    await mkdir(join(place, "within"), { recursive: true });
+    expect(await store.stat(digest)).toBeUndefined();
+    await expect(store.read(digest)).rejects.toMatchObject({ reason: "BLOB_NOT_FOUND" });
+    expect(await store.verify(digest, { signal: never })).toMatchObject({ found: "damaged" });
+    await store.commit(digest, path);
+    expect(await store.verify(digest, { signal: never })).toEqual({ found: "intact", size: 10 });
+    expect(await readdir(join(directory, "quarantine"))).toHaveLength(1);
+    await rm(place);
+    await mkdir(join(place, "within"), { recursive: true });
+    await store.remove(digest);
+    expect(await readdir(join(place, ".."))).toEqual([]);
+  });
+
+  it("takes a disk that is not mounted for no loss of what is on it", async () => {
+    const store = await createDiskStore({ directory, log: silent });
+    const { digest, path } = await spool(store, randomBytes(10));
+    await store.commit(digest, path);
+    await rename(join(directory, "blobs"), join(directory, "away"));
+    // As a start makes it below the mount point.
+    await createDiskStore({ directory, log: silent });
+    const gone = { reason: "STORE_UNAVAILABLE" };
+    await expect(store.verify(digest, { signal: never })).rejects.toMatchObject(gone);
+    await expect(store.quarantine(digest, { found: "missing" })).rejects.toMatchObject(gone);
+    await rm(join(directory, "blobs"), { recursive: true });
+    await expect(store.verify(digest, { signal: never })).rejects.toMatchObject(gone);
   });
 
   it("names no path of the server", async () => {

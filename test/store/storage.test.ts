@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Digest } from "../../src/domain/digest.ts";
 import type { Storage } from "../../src/domain/ports/storage.ts";
 import type { DownloadsService } from "../../src/download/downloads.ts";
-import { createStorage } from "../../src/store/storage.ts";
 import { type Cluster, createCluster, download, downloadOf, watchUntil } from "../download/support/service.ts";
 import { startOrigin, type TestOrigin } from "../support/origin.ts";
 import { digestOf } from "./contract.ts";
+import { maintenanceOf } from "./maintenance-of.ts";
 
 const KiB = 1024;
 const never = new AbortController().signal;
@@ -24,8 +24,7 @@ beforeAll(async () => {
   [origin, cluster] = await Promise.all([startOrigin(), createCluster()]);
   service = await cluster.replica();
   service.start();
-  const { store, blobs: records } = cluster;
-  storage = createStorage({ store, records, reservedBytes: () => service.reservedBytes() });
+  ({ storage } = maintenanceOf(cluster, service));
 });
 afterAll(async () => {
   await service.stop(1000);
@@ -46,7 +45,7 @@ describe("a collection", () => {
     const second = await cluster.model(serve(shared));
     await download(service, first);
     await download(service, second);
-    expect(await storage.collect(NOW)).toEqual({ blobs: [], blobCount: 0, freedBytes: 0 });
+    expect(await storage.collect(NOW)).toEqual({ blobs: [], blobCount: 0, freedBytes: 0, quarantineBytes: 0 });
     const before = await storage.usage();
 
     await cluster.models.delete(first, { etag: "", force: false });
@@ -55,7 +54,13 @@ describe("a collection", () => {
       reclaimableBytes: before.reclaimableBytes + own.length,
     });
     expect(await storage.collect({ ...NOW, graceMs: 60_000 })).toMatchObject({ blobCount: 0 });
-    const going = { blobs: [{ digest: digestOf(own), size: own.length }], blobCount: 1, freedBytes: own.length };
+    const freedBytes = own.length;
+    const going = {
+      blobs: [{ digest: digestOf(own), size: own.length }],
+      blobCount: 1,
+      freedBytes,
+      quarantineBytes: 0,
+    };
     expect(await storage.collect({ ...NOW, dryRun: true })).toEqual(going);
     expect(await cluster.store.stat(digestOf(own))).toEqual({ size: own.length });
     expect(await storage.collect(NOW)).toEqual(going);
@@ -65,12 +70,13 @@ describe("a collection", () => {
   });
 
   it("leaves what a live download counts on, and takes it when that is cancelled", async () => {
-    const [small, big] = [randomBytes(KiB), randomBytes(512 * KiB)];
-    const modelId = await cluster.model(serve(small), serve(big, 64 * KiB));
+    const [small, big] = [randomBytes(KiB), randomBytes(4096 * KiB)];
+    const modelId = await cluster.model(serve(small), serve(big, 512 * KiB));
     const { id } = await service.downloads.start(downloadOf(modelId));
     await watchUntil(service, id, ({ completedFiles }) => completedFiles === 1);
     expect(await storage.collect(NOW)).toMatchObject({ blobCount: 0 });
-    expect((await storage.usage()).partBytes).toBeGreaterThan(0);
+    const partBytes = async () => (await storage.usage()).partBytes;
+    await expect.poll(partBytes, { timeout: 10_000 }).toBeGreaterThan(0);
     await service.downloads.cancel(id);
     expect(await storage.collect(NOW)).toMatchObject({ blobs: [{ digest: digestOf(small), size: KiB }] });
   });

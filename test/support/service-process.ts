@@ -16,9 +16,20 @@ export interface ServiceProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
+export interface ServiceProcessOptions {
+  /** Gets the process before it listens, to end it should the test give up on it. */
+  readonly onSpawn?: (process: Pick<ServiceProcess, "kill" | "exited">) => void;
+  /** What runs the service's own command line, such as a shell; signals go to it. */
+  readonly runner?: readonly string[];
+}
+
 /** Starts `serve` on a free port and waits until it listens. Rejects with its output if it ends before. */
-export async function startServiceProcess(environment: Record<string, string>): Promise<ServiceProcess> {
-  const process = spawnService({ MODEL_MANAGER_PORT: "0", ...environment });
+export async function startServiceProcess(
+  environment: Record<string, string>,
+  { onSpawn, runner }: ServiceProcessOptions = {},
+): Promise<ServiceProcess> {
+  const process = spawnService({ MODEL_MANAGER_PORT: "0", ...environment }, runner);
+  onSpawn?.(process);
   const listening = Promise.withResolvers<string>();
   process.onLine((line) => {
     const [, url] = /listens on (http\S+)/.exec(line) ?? [];
@@ -31,17 +42,24 @@ export async function startServiceProcess(environment: Record<string, string>): 
 /** Runs `serve` where it is expected to refuse, and answers its exit code and its output. */
 export async function runRefusedService(
   environment: Record<string, string>,
+  { onSpawn }: Pick<ServiceProcessOptions, "onSpawn"> = {},
 ): Promise<{ code: number | null; output: string }> {
   const process = spawnService({ MODEL_MANAGER_PORT: "0", ...environment });
-  const timer = setTimeout(() => process.kill("SIGKILL"), 30_000);
+  onSpawn?.(process);
   const { code } = await process.exited;
-  clearTimeout(timer);
   return { code, output: process.output() };
 }
 
-function spawnService(environment: Record<string, string>) {
-  const child: ChildProcess = spawn(process.execPath, [MAIN, "serve"], {
-    env: { PATH: process.env.PATH, NODE_ENV: "production", MODEL_MANAGER_LOG_FORMAT: "json", ...environment },
+function spawnService(environment: Record<string, string>, runner: readonly string[] = []) {
+  const [command = process.execPath, ...args] = [...runner, process.execPath, MAIN, "serve"];
+  const child: ChildProcess = spawn(command, args, {
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: "production",
+      MODEL_MANAGER_LOG_FORMAT: "json",
+      MODEL_MANAGER_HEADROOM: "0",
+      ...environment,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const lines: string[] = [];

@@ -31,6 +31,7 @@ export async function startTestService(environment: Record<string, string> = {})
     MODEL_MANAGER_PORT: "0",
     MODEL_MANAGER_ALLOW_NETWORKS: "127.0.0.0/8,::1/128",
     MODEL_MANAGER_SHUTDOWN_GRACE: "2s",
+    MODEL_MANAGER_HEADROOM: "0",
     ...environment,
   });
   const service = await compose(config, silentLog);

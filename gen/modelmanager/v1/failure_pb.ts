@@ -15,7 +15,7 @@ export const file_modelmanager_v1_failure: GenFile = /*@__PURE__*/
   fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvZmFpbHVyZS5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIrMBCgdGYWlsdXJlEiwKBnJlYXNvbhgBIAEoDjIcLm1vZGVsbWFuYWdlci52MS5FcnJvclJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEjgKCG1ldGFkYXRhGAMgAygLMiYubW9kZWxtYW5hZ2VyLnYxLkZhaWx1cmUuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_modelmanager_v1_error_reason]);
 
 /**
- * Why a job failed, as its caller would have been told.
+ * Why a job failed or waits, as its caller would have been told.
  *
  * @generated from message modelmanager.v1.Failure
  */

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modelmanager/v1/storage.proto.
  */
 export const file_modelmanager_v1_storage: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvc3RvcmFnZS5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIuYBCgdTdG9yYWdlEhsKDmNhcGFjaXR5X2J5dGVzGAEgASgESACIAQESFwoKZnJlZV9ieXRlcxgCIAEoBEgBiAEBEhIKCmJsb2JfYnl0ZXMYAyABKAQSEgoKYmxvYl9jb3VudBgEIAEoBBISCgpwYXJ0X2J5dGVzGAUgASgEEhkKEXJlY2xhaW1hYmxlX2J5dGVzGAYgASgEEhQKDHBpbm5lZF9ieXRlcxgHIAEoBBIWCg5yZXNlcnZlZF9ieXRlcxgIIAEoBEIRCg9fY2FwYWNpdHlfYnl0ZXNCDQoLX2ZyZWVfYnl0ZXMiLQoNQ29sbGVjdGVkQmxvYhIOCgZkaWdlc3QYASABKAkSDAoEc2l6ZRgCIAEoBGIGcHJvdG8z");
+  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvc3RvcmFnZS5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxItgCCgdTdG9yYWdlEhsKDmNhcGFjaXR5X2J5dGVzGAEgASgESACIAQESFwoKZnJlZV9ieXRlcxgCIAEoBEgBiAEBEhIKCmJsb2JfYnl0ZXMYAyABKAQSEgoKYmxvYl9jb3VudBgEIAEoBBISCgpwYXJ0X2J5dGVzGAUgASgEEhkKEXJlY2xhaW1hYmxlX2J5dGVzGAYgASgEEhQKDHBpbm5lZF9ieXRlcxgHIAEoBBIWCg5yZXNlcnZlZF9ieXRlcxgIIAEoBBIYCgtxdW90YV9ieXRlcxgJIAEoBEgCiAEBEhUKDWRhbWFnZWRfYnl0ZXMYCiABKAQSFQoNZGFtYWdlZF9jb3VudBgLIAEoBBIYChBxdWFyYW50aW5lX2J5dGVzGAwgASgEQhEKD19jYXBhY2l0eV9ieXRlc0INCgtfZnJlZV9ieXRlc0IOCgxfcXVvdGFfYnl0ZXMiLQoNQ29sbGVjdGVkQmxvYhIOCgZkaWdlc3QYASABKAkSDAoEc2l6ZRgCIAEoBCJQCgtEYW1hZ2VkQmxvYhIOCgZkaWdlc3QYASABKAkSDAoEc2l6ZRgCIAEoBBIPCgdtaXNzaW5nGAMgASgIEhIKCm1vZGVsX3JlZnMYBCADKAliBnByb3RvMw");
 
 /**
  * How the bytes of the store are used.
@@ -73,6 +73,34 @@ export type Storage = Message<"modelmanager.v1.Storage"> & {
    * @generated from field: uint64 reserved_bytes = 8;
    */
   reservedBytes: bigint;
+
+  /**
+   * The most that blobs may take; absent for no quota.
+   *
+   * @generated from field: optional uint64 quota_bytes = 9;
+   */
+  quotaBytes?: bigint | undefined;
+
+  /**
+   * Blobs that are named by a version or a download and whose bytes are missing or wrong; not part of `blob_bytes`.
+   *
+   * @generated from field: uint64 damaged_bytes = 10;
+   */
+  damagedBytes: bigint;
+
+  /**
+   * How many of those there are.
+   *
+   * @generated from field: uint64 damaged_count = 11;
+   */
+  damagedCount: bigint;
+
+  /**
+   * Files that were found under a blob's name with other bytes, put aside for the operator to see.
+   *
+   * @generated from field: uint64 quarantine_bytes = 12;
+   */
+  quarantineBytes: bigint;
 };
 
 /**
@@ -109,4 +137,46 @@ export type CollectedBlob = Message<"modelmanager.v1.CollectedBlob"> & {
  */
 export const CollectedBlobSchema: GenMessage<CollectedBlob> = /*@__PURE__*/
   messageDesc(file_modelmanager_v1_storage, 1);
+
+/**
+ * A blob whose bytes are missing from the store, cannot be read, or are not those that its digest stands for.
+ *
+ * @generated from message modelmanager.v1.DamagedBlob
+ */
+export type DamagedBlob = Message<"modelmanager.v1.DamagedBlob"> & {
+  /**
+   * Its digest.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * The size in bytes that it should have.
+   *
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * Nothing lies under its name; else it is something wrong, which was put aside.
+   *
+   * @generated from field: bool missing = 3;
+   */
+  missing: boolean;
+
+  /**
+   * The versions that name it, as `llama3@3`; at most 20 of them.
+   *
+   * @generated from field: repeated string model_refs = 4;
+   */
+  modelRefs: string[];
+};
+
+/**
+ * Describes the message modelmanager.v1.DamagedBlob.
+ * Use `create(DamagedBlobSchema)` to create a new message.
+ */
+export const DamagedBlobSchema: GenMessage<DamagedBlob> = /*@__PURE__*/
+  messageDesc(file_modelmanager_v1_storage, 2);
 

@@ -14,12 +14,12 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modelmanager/v1/version.proto.
  */
 export const file_modelmanager_v1_version: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvdmVyc2lvbi5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIqMECgdWZXJzaW9uEh4KCG1vZGVsX2lkGAEgASgJQgy6SAnYAQFyBIjqMAESHAoHdmVyc2lvbhgCIAEoDUILukgIKgYY/////wcSFwoPbWFuaWZlc3RfZGlnZXN0GAMgASgJEhkKEXJlc29sdmVkX3JldmlzaW9uGAQgASgJEhMKC3RvdGFsX2J5dGVzGAUgASgEEhIKCmZpbGVfY291bnQYBiABKA0SKwoFZmlsZXMYByADKAsyHC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbkZpbGUSMgoIbWV0YWRhdGEYCCABKAsyIC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbk1ldGFkYXRhEg8KB2xpY2Vuc2UYCSABKAkSDgoGcGlubmVkGAogASgIElEKBmxhYmVscxgLIAMoCzIkLm1vZGVsbWFuYWdlci52MS5WZXJzaW9uLkxhYmVsc0VudHJ5Qhu6SBiaARUQQCIGcgSw6jABKglyB7jqMAEYgAISLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgRldGFnGA4gASgJQgm6SAZyBNDqMAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI5CgtWZXJzaW9uRmlsZRIMCgRwYXRoGAEgASgJEgwKBHNpemUYAiABKAQSDgoGZGlnZXN0GAMgASgJIpQCCg9WZXJzaW9uTWV0YWRhdGESDgoGZm9ybWF0GAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIcCg9wYXJhbWV0ZXJfY291bnQYAyABKARIAIgBARIUCgxxdWFudGl6YXRpb24YBCABKAkSGwoOY29udGV4dF9sZW5ndGgYBSABKA1IAYgBARIjChZlc3RpbWF0ZWRfbWVtb3J5X2J5dGVzGAYgASgESAKIAQESFAoMdW5zYWZlX2ZpbGVzGAcgAygJEg0KBWVycm9yGAggASgJQhIKEF9wYXJhbWV0ZXJfY291bnRCEQoPX2NvbnRleHRfbGVuZ3RoQhkKF19lc3RpbWF0ZWRfbWVtb3J5X2J5dGVzYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_modelmanager_v1_rules]);
+  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvdmVyc2lvbi5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIu4ECgdWZXJzaW9uEh4KCG1vZGVsX2lkGAEgASgJQgy6SAnYAQFyBIjqMAESHAoHdmVyc2lvbhgCIAEoDUILukgIKgYY/////wcSFwoPbWFuaWZlc3RfZGlnZXN0GAMgASgJEhkKEXJlc29sdmVkX3JldmlzaW9uGAQgASgJEhMKC3RvdGFsX2J5dGVzGAUgASgEEhIKCmZpbGVfY291bnQYBiABKA0SKwoFZmlsZXMYByADKAsyHC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbkZpbGUSMgoIbWV0YWRhdGEYCCABKAsyIC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbk1ldGFkYXRhEg8KB2xpY2Vuc2UYCSABKAkSDgoGcGlubmVkGAogASgIElEKBmxhYmVscxgLIAMoCzIkLm1vZGVsbWFuYWdlci52MS5WZXJzaW9uLkxhYmVsc0VudHJ5Qhu6SBiaARUQQCIGcgSw6jABKglyB7jqMAEYgAISLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgRldGFnGA4gASgJQgm6SAZyBNDqMAESFQoNZGFtYWdlZF9maWxlcxgPIAMoCRIyCg5sYXN0X3VzZWRfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI5CgtWZXJzaW9uRmlsZRIMCgRwYXRoGAEgASgJEgwKBHNpemUYAiABKAQSDgoGZGlnZXN0GAMgASgJIpQCCg9WZXJzaW9uTWV0YWRhdGESDgoGZm9ybWF0GAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIcCg9wYXJhbWV0ZXJfY291bnQYAyABKARIAIgBARIUCgxxdWFudGl6YXRpb24YBCABKAkSGwoOY29udGV4dF9sZW5ndGgYBSABKA1IAYgBARIjChZlc3RpbWF0ZWRfbWVtb3J5X2J5dGVzGAYgASgESAKIAQESFAoMdW5zYWZlX2ZpbGVzGAcgAygJEg0KBWVycm9yGAggASgJQhIKEF9wYXJhbWV0ZXJfY291bnRCEQoPX2NvbnRleHRfbGVuZ3RoQhkKF19lc3RpbWF0ZWRfbWVtb3J5X2J5dGVzYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_modelmanager_v1_rules]);
 
 /**
  * A version: an immutable list of verified files of one model.
  *
- * It exists only if every blob that it names is in the store.
+ * It is made only when every blob that it names is in the store.
  *
  * @generated from message modelmanager.v1.Version
  */
@@ -121,6 +121,20 @@ export type Version = Message<"modelmanager.v1.Version"> & {
    * @generated from field: string etag = 14;
    */
   etag: string;
+
+  /**
+   * Paths of its files whose bytes the store lost, sorted; a download that repairs them is started by itself. Output only.
+   *
+   * @generated from field: repeated string damaged_files = 15;
+   */
+  damagedFiles: string[];
+
+  /**
+   * When it was last made, found again by a download, assigned or read, exact to an hour; the quota's eviction goes by it. Output only.
+   *
+   * @generated from field: google.protobuf.Timestamp last_used_time = 16;
+   */
+  lastUsedTime?: Timestamp | undefined;
 };
 
 /**

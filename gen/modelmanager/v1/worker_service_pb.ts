@@ -1155,6 +1155,10 @@ export const WorkerService: GenService<{
   /**
    * Registers a worker, or registers it again: the newest session replaces all older ones.
    *
+   * A registration sets `address`, `labels` and `capacity` to what the worker says of itself: what UpdateWorker made of them
+   * lasts until then, so that labels which are to stay belong to the worker's own configuration. `cordoned` and what is assigned
+   * to it stay as they are.
+   *
    * @generated from rpc modelmanager.v1.WorkerService.RegisterWorker
    */
   registerWorker: {

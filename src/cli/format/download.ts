@@ -5,6 +5,7 @@ import { formatModelRef } from "../../domain/model-ref.ts";
 import { formatAmounts } from "./progress.ts";
 import { type Column, formatTable } from "./table.ts";
 import { ago, enumName } from "./values.ts";
+import { formatWaiting } from "./waiting.ts";
 
 /** Prints a list of downloads. */
 export function formatDownloads(downloads: readonly Download[], now: Date): string {
@@ -15,7 +16,7 @@ export function formatDownloads(downloads: readonly Download[], now: Date): stri
     { heading: "STATE", text: (download) => enumName(DownloadStateSchema, download.state) },
     { heading: "DONE", align: "right", text: ({ progress }) => (progress ? formatAmounts(progress) : "") },
     { heading: "STARTED", text: (download) => ago(download.createTime, now) },
-    { heading: "ERROR", text: (download) => formatFailure(download.error) },
+    { heading: "ERROR", text: ({ error, progress }) => formatFailure(error) || formatWaiting(progress?.waiting) },
   ];
   return formatTable(columns, downloads);
 }

@@ -53,8 +53,10 @@ function formatVersion(version: Version, now: Date): string {
     ["memory", metadata?.estimatedMemoryBytes === undefined ? "" : humanBytes(metadata.estimatedMemoryBytes)],
     ["unsafe files", metadata?.unsafeFiles.join(", ")],
     ["pinned", version.pinned ? "yes" : ""],
+    ["damaged files", version.damagedFiles.join(", ")],
     ["labels", formatLabels(version.labels)],
     ["created", timeAndAge(version.createTime, now)],
+    ["last used", ago(version.lastUsedTime, now)],
   ]);
   const columns: Column<VersionFile>[] = [
     { heading: "FILE", text: (file) => file.path },

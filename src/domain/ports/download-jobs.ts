@@ -17,6 +17,28 @@ export interface ClaimedDownload {
   readonly lease: Lease;
   readonly download: Download;
   readonly source: Source;
+  /** How often in a row it was parked before without more bytes being complete. */
+  readonly parkings: number;
+  /** Whether it was asked for with a token, which only the process that was asked has. */
+  readonly withToken: boolean;
+}
+
+/** Which downloads a process can take. */
+export interface Claimable {
+  /** Parked ones only if they need no more room than this, in bytes; absent for none of them. */
+  readonly roomBytes?: number;
+  /** Not these, which the process runs already, even if their leases ran out. */
+  readonly running?: readonly string[];
+}
+
+/** On what a download that is given back waits. */
+export interface Parking {
+  /** Room that must be there, in bytes; absent if room is not what it waits for. */
+  readonly bytes?: number;
+  /** For so long at least, in milliseconds. */
+  readonly waitMs: number;
+  /** See {@link ClaimedDownload.parkings}, this time included. */
+  readonly parkings: number;
 }
 
 /** A version that is ready to be published: every blob that it names is in the store. */
@@ -51,13 +73,13 @@ export interface DownloadJobs {
    * Takes over up to `limit` downloads that nobody owns (QUEUED, or live with an expired lease), highest priority first,
    * then oldest. Each claim raises the epoch, and `attempt` once more than the last; over the cap of attempts it is FAILED instead.
    */
-  claim(owner: string, limit: number, leaseMs: number): Promise<ClaimedDownload[]>;
+  claim(owner: string, limit: number, leaseMs: number, among?: Claimable): Promise<ClaimedDownload[]>;
   /** Prolongs leases; answers those that are still held, each with the rate limit that its download has by now. */
   renew(leases: readonly Lease[], leaseMs: number): Promise<ReadonlyMap<string, { rateLimit?: number }>>;
   /** Moves a download to a live state. `resolvedRevision`, once known, stays with it. */
   advance(lease: Lease, state: DownloadState, facts?: { resolvedRevision?: string; attempt?: number }): Promise<void>;
-  /** Gives a download back as QUEUED for whoever comes next, without a wait. */
-  release(lease: Lease, progress: Progress): Promise<void>;
+  /** Gives a download back as QUEUED for whoever comes next: at once, or parked. */
+  release(lease: Lease, progress: Progress, parking?: Parking): Promise<void>;
   /** Ends a download as FAILED; a model without a version becomes FAILED with it. */
   fail(lease: Lease, failure: Failure, progress: Progress): Promise<void>;
   /** Makes the version, or finds the one with the same manifest, and ends the download as SUCCEEDED, in one transaction. */

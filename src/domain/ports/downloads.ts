@@ -8,6 +8,8 @@ export interface StartDownload extends DownloadQuery {
   readonly rateLimit?: number;
   /** What the call proves to the source with; kept in memory for this job only. */
   readonly credential?: Credential;
+  /** A version whose lost bytes it brings back: it succeeds with that version or not at all, and is no other's to join. */
+  readonly repairs?: number;
 }
 
 /** The downloads as callers see them. */

@@ -62,6 +62,41 @@ export interface OpenedRange {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
+/** What a bare connection needs to ask for ranges of a file by HTTP/1.1. Plain data, fit for another thread. */
+export interface WireTarget {
+  /** A name or a literal address; what a certificate must be for. */
+  readonly host: string;
+  /** The IP addresses to connect to, which were checked: one after the other until one answers. At least one. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly tls: boolean;
+  /** The path and the query. */
+  readonly path: string;
+  /** What every request carries: `host`, and perhaps a secret. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Why a bare connection brought no answer. */
+export interface WireFault {
+  /** The system's or TLS's code of the fault, such as ECONNRESET. */
+  readonly code: string;
+  /** For the log. */
+  readonly message: string;
+}
+
+/** How bare connections reach the bytes of an origin, from its own address on through its redirects. */
+export interface Route {
+  readonly target: WireTarget;
+  /** Whether it was reached by a redirect: what is refused here may be granted once the origin is asked anew. */
+  readonly redirected: boolean;
+  /** Where an answer with this `location` leads; ADDRESS_NOT_ALLOWED, SOURCE_UNAVAILABLE for one that leads nowhere. */
+  follow(location: string, signal: AbortSignal): Promise<Route>;
+  /** What an answer means that brings no bytes. */
+  refusal(status: number, headers: Readonly<Record<string, string | undefined>>): DomainError;
+  /** What a fault on the way means. */
+  fault(fault: WireFault): SourceUnavailable;
+}
+
 /** A place that a file can be read from. */
 export interface FileOrigin {
   /** For limits and for the log: host and port, or `local`. */
@@ -71,6 +106,11 @@ export interface FileOrigin {
    * ADDRESS_NOT_ALLOWED, PATH_NOT_ALLOWED where none does.
    */
   open(request: OpenRequest): Promise<OpenedRange>;
+  /**
+   * How bare connections can read ranges of it; absent where only {@link FileOrigin.open} works. Its errors are those of `open`
+   * that need no answer.
+   */
+  route?(signal: AbortSignal): Promise<Route>;
 }
 
 /** A source that may answer if it is asked again. */

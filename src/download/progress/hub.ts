@@ -41,11 +41,14 @@ export class ProgressHub {
     this.#channels.get(progress.downloadId)?.replace(progress);
   }
 
-  /** This process does not work on a download any more; whether it ended is asked of the record. */
+  /** This process does not work on a download any more, if it did; whether it ended is asked of the record. */
   async detach(progress: JobProgress): Promise<void> {
     const { downloadId } = progress;
+    // Whoever loses it says so at once, and again when all work on it has ended.
+    if (this.#local.get(downloadId) !== progress) return;
     this.#saver.remove(progress);
     if (!progress.ended) await this.#learnEnding(progress);
+    if (this.#local.get(downloadId) !== progress) return;
     this.#local.delete(downloadId);
     if (!progress.ended) this.#channels.get(downloadId)?.replace(new RemoteProgress(progress.snapshot()));
   }

@@ -11,6 +11,9 @@ import type { Clock } from "../../lib/clock.ts";
 import type { ProgressSource } from "./progress-source.ts";
 import { SpeedMeter } from "./speed-meter.ts";
 
+/** The key of what the whole job waits for, beside the paths of its files. */
+const JOB = "";
+
 interface FileEntry {
   readonly path: string;
   state: FileState;
@@ -43,6 +46,8 @@ export class JobProgress implements ProgressSource {
   #sourceBytes = 0;
   #reusedBytes = 0;
   #completedFiles = 0;
+  /** Passing failures that are waited out, by the file that they hold up. */
+  readonly #waiting = new Map<string, Failure>();
   #ending: Ending = {};
 
   constructor(download: Download, clock: Clock) {
@@ -66,6 +71,11 @@ export class JobProgress implements ProgressSource {
     return this.#attempt;
   }
 
+  /** Bytes that are here, from anywhere. */
+  get completedBytes(): number {
+    return this.#sourceBytes + this.#reusedBytes;
+  }
+
   get fileCount(): number {
     return this.#files.size;
   }
@@ -81,6 +91,7 @@ export class JobProgress implements ProgressSource {
 
   enter(state: DownloadState): void {
     this.#state = state;
+    this.#waiting.clear();
     this.#sequence += 1;
   }
 
@@ -99,9 +110,19 @@ export class JobProgress implements ProgressSource {
     });
   }
 
+  /** A passing failure holds up a file, or without one the whole job; undefined when that is over. Bytes say the same. */
+  waiting(failure: Failure | undefined, path = JOB): void {
+    const known = this.#waiting.get(path);
+    if (known?.reason === failure?.reason && known?.message === failure?.message) return;
+    if (failure === undefined) this.#waiting.delete(path);
+    else this.#waiting.set(path, failure);
+    this.#sequence += 1;
+  }
+
   /** Bytes of the source that an earlier transfer had received: they say nothing of the speed. */
   kept(path: string, bytes: number): void {
     this.#sourceBytes += bytes;
+    this.#waiting.delete(path);
     this.#change(path, (file) => {
       file.state = "TRANSFERRING";
       file.completedBytes += bytes;
@@ -126,6 +147,7 @@ export class JobProgress implements ProgressSource {
   }
 
   verifying(path: string): void {
+    this.#waiting.delete(path);
     this.#change(path, (file) => {
       file.state = "VERIFYING";
     });
@@ -133,6 +155,7 @@ export class JobProgress implements ProgressSource {
 
   /** The file is in the store. What was not transferred for this path was there already. */
   complete(path: string, size: number): void {
+    this.#waiting.delete(path);
     this.#change(path, (file) => {
       this.#reusedBytes += size - file.completedBytes;
       this.#completedFiles += 1;
@@ -148,7 +171,7 @@ export class JobProgress implements ProgressSource {
 
   snapshot(since = 0): Progress {
     const totalBytes = this.#totalBytes();
-    const completedBytes = this.#sourceBytes + this.#reusedBytes;
+    const { completedBytes } = this;
     const bytesPerSecond = this.ended ? 0 : this.#speed.bytesPerSecond;
     const timed = totalBytes !== undefined && bytesPerSecond > 0;
     return {
@@ -167,8 +190,20 @@ export class JobProgress implements ProgressSource {
       resolvedRevision: this.#resolvedRevision,
       updateTime: this.#clock.date(),
       files: this.#filesSince(since),
+      waiting: this.#waitingFor(),
       ...this.#ending,
     };
+  }
+
+  /** Why nothing moves: what holds up the whole job, or each file that would be on its way. */
+  #waitingFor(): Failure | undefined {
+    const [held] = this.#waiting.values();
+    if (held === undefined || this.#waiting.has(JOB)) return this.#waiting.get(JOB);
+    for (const { path, state } of this.#files.values()) {
+      const moves = state === "TRANSFERRING" || state === "VERIFYING";
+      if (moves && !this.#waiting.has(path)) return undefined;
+    }
+    return held;
   }
 
   #totalBytes(): number | undefined {

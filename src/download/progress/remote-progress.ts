@@ -57,8 +57,26 @@ export class RemoteProgress implements ProgressSource {
   }
 }
 
+/** The time alone would not do: it stands still after the owner's clock was set back. */
+const TOLD = [
+  "state",
+  "attempt",
+  "completedBytes",
+  "totalBytes",
+  "sourceBytes",
+  "reusedBytes",
+  "completedFiles",
+  "totalFiles",
+  "bytesPerSecond",
+  "resolvedRevision",
+] as const;
+
 function sameJob(a: Progress, b: Progress): boolean {
-  return a.state === b.state && a.attempt === b.attempt && a.updateTime.getTime() === b.updateTime.getTime();
+  return (
+    a.updateTime.getTime() === b.updateTime.getTime() &&
+    a.waiting?.message === b.waiting?.message &&
+    TOLD.every((field) => a[field] === b[field])
+  );
 }
 
 function sameFile(a: FileProgress, b: FileProgress): boolean {

@@ -7,14 +7,14 @@ import type { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { Semaphore } from "../../lib/semaphore.ts";
 import { isMissing } from "../../lib/system-error.ts";
-import { contentKey } from "./content-key.ts";
-import { findFormerParts } from "./former-parts.ts";
-import { HashPool } from "./hash-pool.ts";
-import type { PartTools } from "./part.ts";
-import { partError } from "./part-errors.ts";
-import { namesIn, ownerOf, removeIfEmpty } from "./part-names.ts";
-import { readBootId } from "./part-record.ts";
-import { SlabPool } from "./slab-pool.ts";
+import { ConnectionBudget } from "./connection-budget.ts";
+import { HostCircuits } from "./host-circuits.ts";
+import { Lane } from "./lane/lane.ts";
+import { readBootId } from "./parts/boot-id.ts";
+import { contentKey } from "./parts/content-key.ts";
+import { findFormerParts } from "./parts/former-parts.ts";
+import { partError } from "./parts/part-errors.ts";
+import { namesIn, ownerOf, removeIfEmpty } from "./parts/part-names.ts";
 import type { IsLive, Transfer } from "./transfer.ts";
 import { type TransferTools, transferFile } from "./transfer-file.ts";
 
@@ -28,6 +28,8 @@ export interface TransferOptions {
   readonly isLive: IsLive;
   /** Connections of all transfers together. */
   readonly maxConnections: number;
+  /** Connections of all transfers to one host. Default 32. */
+  readonly maxHostConnections?: number;
   /** A source that sends nothing for so long is given up. Default 30 s. */
   readonly stallMs?: number;
   /** Waiting times after failures. Default 0.5 s, doubling up to 30 s. */
@@ -39,31 +41,27 @@ export interface TransferOptions {
 const DEFAULT_STALL_MS = 30_000;
 const DEFAULT_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 const DEFAULT_MAX_FAILURES = 8;
-const MAX_HASH_THREADS = 4;
-const SLABS = 48;
-const PART_LIFETIME_MS = 24 * 3600_000;
+const DEFAULT_HOST_CONNECTIONS = 32;
+const MAX_LANES = 4;
+/** Blocks in memory, of all lanes together: what a process needs for its transfers, however many they are. */
+const SLABS = 80;
+const TICK_MS = 50;
 
 /** The transfers of this process, into part files below a folder. */
 export async function createTransfer(options: TransferOptions): Promise<Transfer> {
-  const { spool, log, clock, random, isLive, maxConnections } = options;
-  const parts: PartTools = {
-    hashes: new HashPool(Math.min(availableParallelism(), MAX_HASH_THREADS)),
-    slabs: new SlabPool(SLABS),
-    clock,
-    bootId: await readBootId(),
-    writer: randomUUID(),
-    open: new Set(),
-  };
+  const { spool, log, clock, random, isLive, maxConnections, stallMs = DEFAULT_STALL_MS } = options;
+  const lanes = new Lanes(Math.min(availableParallelism(), MAX_LANES), Math.min(TICK_MS, stallMs / 3));
+  const seeker = { spool, isLive, bootId: await readBootId(), writer: randomUUID(), open: new Set<string>() };
   const tools: TransferTools = {
-    spool,
-    tools: parts,
-    isLive,
+    ...seeker,
     copying: new Semaphore(1),
+    lane: () => lanes.next(),
     log,
     clock,
     random,
-    connections: new Semaphore(maxConnections),
-    stallMs: options.stallMs ?? DEFAULT_STALL_MS,
+    budget: new ConnectionBudget(maxConnections, options.maxHostConnections ?? DEFAULT_HOST_CONNECTIONS),
+    circuits: new HostCircuits(clock, random),
+    stallMs,
     backoff: options.backoff ?? DEFAULT_BACKOFF,
     maxFailures: options.maxFailures ?? DEFAULT_MAX_FAILURES,
   };
@@ -75,29 +73,58 @@ export async function createTransfer(options: TransferOptions): Promise<Transfer
         const contents = new Set(await readdir(spool));
         for (const file of files) {
           if (!contents.has(contentKey(file))) continue;
-          const [best] = await findFormerParts(spool, lease, file, parts, isLive);
+          const [best] = await findFormerParts(seeker, lease, file);
           if (best === undefined) continue;
-          kept += best.trusted;
-          if (best.foreign) copied = Math.max(copied, best.trusted);
+          kept += best.bytes;
+          if (best.foreign) copied = Math.max(copied, best.bytes);
         }
       } catch (error) {
         throw partError(error);
       }
       return { kept, copied };
     },
-    sweep: () => sweepParts(spool, isLive, clock.date().getTime() - PART_LIFETIME_MS),
-    close: () => parts.hashes.close(),
+    sweep: (idleMs, isKept) => sweepParts(spool, isKept, clock.date().getTime() - idleMs),
+    close: () => lanes.close(),
   };
 }
 
-/** Takes away files below the spool that were last written before `before` and whose download has ended. */
-async function sweepParts(spool: string, isLive: IsLive, before: number): Promise<void> {
+/** The lanes of a process, each begun when it is first needed. */
+class Lanes {
+  readonly #lanes: (Lane | undefined)[];
+  readonly #tickMs: number;
+
+  constructor(count: number, tickMs: number) {
+    this.#lanes = Array.from({ length: count }, () => undefined);
+    this.#tickMs = tickMs;
+  }
+
+  /** The one with the fewest files. */
+  next(): Lane {
+    const load = (lane: Lane | undefined) => (lane?.isAlive ? lane.load : 0);
+    let chosen = 0;
+    for (const [index, lane] of this.#lanes.entries()) if (load(lane) < load(this.#lanes[chosen])) chosen = index;
+    const usable = this.#lanes[chosen];
+    const lane = usable?.isAlive
+      ? usable
+      : new Lane({ slabs: Math.floor(SLABS / this.#lanes.length), tickMs: this.#tickMs });
+    this.#lanes[chosen] = lane;
+    return lane;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane?.close()));
+    this.#lanes.fill(undefined);
+  }
+}
+
+/** Takes away files below the spool that were last written before `before`, but for those that are kept for their download. */
+async function sweepParts(spool: string, isKept: IsLive, before: number): Promise<void> {
   for (const key of await namesIn(spool)) {
     const folder = join(spool, key);
     for (const name of await namesIn(folder)) {
       const path = join(folder, name);
       const downloadId = ownerOf(name);
-      if (downloadId === undefined || (await lastWritten(path)) >= before || (await isLive(downloadId))) continue;
+      if (downloadId === undefined || (await lastWritten(path)) >= before || (await isKept(downloadId))) continue;
       await rm(path, { force: true });
     }
     await removeIfEmpty(folder).catch(() => {});

@@ -1,208 +1,242 @@
-import { type FileHandle, open, rm } from "node:fs/promises";
-import type { Clock } from "../../lib/clock.ts";
-import type { HashDigests } from "./hash-messages.ts";
-import type { HashPool } from "./hash-pool.ts";
-import { partError } from "./part-errors.ts";
-import { createFile, removePart } from "./part-files.ts";
-import type { PartName } from "./part-names.ts";
-import { type PartRecord, writeRecord } from "./part-record.ts";
-import { PartWriter } from "./part-writer.ts";
-import type { SlabPool } from "./slab-pool.ts";
-
-/** What all parts of a process share. */
-export interface PartTools {
-  readonly hashes: HashPool;
-  readonly slabs: SlabPool;
-  readonly clock: Clock;
-  readonly bootId: string;
-  /** Names this process in records. */
-  readonly writer: string;
-  /** Paths of the parts that this process has open or is about to open. */
-  readonly open: Set<string>;
-}
+import type { WireTarget } from "../../domain/ports/sources.ts";
+import { Credit } from "./credit.ts";
+import type { HashDigests } from "./lane/hash-messages.ts";
+import { type Lane, type LaneNews, laneError, type OpenedFile } from "./lane/lane.ts";
+import type { ConnectionEnd, Gap } from "./lane/lane-messages.ts";
+import { isChecked } from "./parts/content-key.ts";
+import type { JournalHeader } from "./parts/journal.ts";
+import { Kept } from "./parts/kept.ts";
+import type { PreparedPart } from "./parts/open-part.ts";
+import { removePart } from "./parts/part-files.ts";
+import type { PartName } from "./parts/part-names.ts";
+import type { TransferRequest } from "./transfer.ts";
 
 /** Where the bytes of a part come from. */
 export interface PartOrigin {
-  readonly origin: string;
+  readonly origin?: string;
   readonly validator?: string;
   readonly size?: number;
 }
 
-const RECORD_INTERVAL_MS = 500;
-/** A record, and some. */
-const SPARE_BYTES = 64 * 1024;
+/** How a connection to a part ended, and what it brought, in bytes. */
+export interface Brought {
+  readonly received: number;
+  readonly end: ConnectionEnd;
+}
 
-/**
- * A part file that grows at its end, and the record beside it that says how far it is. Bytes that were written are never
- * written again: to start over means a new file.
- */
+/** What a part needs to be opened. */
+export interface PartOptions {
+  readonly lane: Lane;
+  readonly prepared: PreparedPart;
+  readonly request: TransferRequest;
+  readonly stallMs: number;
+  /** Paths of the parts that this process has open. */
+  readonly open: Set<string>;
+}
+
+/** A part file that a lane fills, as the main thread sees it. */
 export class Part {
   readonly name: PartName;
-  readonly #tools: PartTools;
-  readonly #gitBlobSize: number | undefined;
-  #writer: PartWriter;
-  #from: Partial<PartOrigin>;
-  #recording: Promise<void> | undefined;
-  #recordTime = 0;
-  /** What the record says is on the disk. */
-  #recordedSync: number;
+  readonly #request: TransferRequest;
+  readonly #openPaths: Set<string>;
+  readonly #connections = new Map<number, (brought: Brought) => void>();
+  readonly #closing = new AbortController();
+  readonly #credit: Credit;
+  #file: OpenedFile | undefined;
+  #header: JournalHeader;
+  #length: number;
+  #connected = 0;
+  #busy = 0;
+  #completion = Promise.withResolvers<{ size: number; digests: HashDigests }>();
+  #failure: unknown;
 
-  private constructor(
-    name: PartName,
-    tools: PartTools,
-    gitBlobSize: number | undefined,
-    handle: FileHandle,
-    { written, synced, origin, validator, size }: Partial<PartRecord> = {},
-  ) {
-    this.name = name;
-    this.#tools = tools;
-    this.#gitBlobSize = gitBlobSize;
-    this.#writer = this.#openWriter(handle, written, synced);
-    this.#from = { origin, validator, size };
-    this.#recordedSync = this.#writer.synced;
+  private constructor({ prepared, request, open }: PartOptions) {
+    this.name = prepared.name;
+    this.#request = request;
+    this.#openPaths = open;
+    this.#header = prepared.header;
+    this.#length = new Kept(prepared.kept).total(prepared.header.size);
+    this.#credit = new Credit(request.limiter, (bytes) => this.#file?.tell({ kind: "grant", bytes }));
+    // Whoever fails to ask does not leave it unheard.
+    this.#completion.promise.catch(() => {});
   }
 
-  /** Begins a new part; `gitBlobSize` asks for git's SHA-1 of a blob of that size. */
-  static async create(name: PartName, tools: PartTools, gitBlobSize?: number): Promise<Part> {
-    const part = new Part(name, tools, gitBlobSize, await createFile(name));
+  /** Opens a prepared part; what is in it is hashed at once, beside what comes. */
+  static async open(options: PartOptions): Promise<Part> {
+    const { prepared, request, stallMs, lane } = options;
+    const { file, observer } = request;
+    const part = new Part(options);
+    const { name, header, kept } = prepared;
     try {
-      await part.#saveRecord();
-      return part;
+      part.#file = await lane.open(
+        {
+          dataPath: name.dataPath,
+          journalPath: name.journalPath,
+          header,
+          size: header.size,
+          kept,
+          gitBlobSize: file.gitBlobSha1 === undefined ? undefined : file.size,
+          checked: isChecked(file),
+          stallMs,
+        },
+        (news) => part.#hear(news),
+      );
     } catch (error) {
-      await part.discard();
+      options.open.delete(name.dataPath);
       throw error;
     }
+    if (part.#length > 0) observer.kept(part.#length);
+    part.#credit.run(() => part.missing, part.#closing.signal).catch((error) => part.#fail(error));
+    return part;
   }
 
-  /** Goes on with a file of this process that bears the part's name by now; {@link Part.replay} has to come first. */
-  static async continue(name: PartName, tools: PartTools, record: PartRecord, gitBlobSize?: number): Promise<Part> {
-    return new Part(name, tools, gitBlobSize, await open(name.dataPath, "r+"), record);
-  }
-
-  /** Bytes that were taken in; all of them are hashed and written in the end. */
+  /** Bytes that are here; all of them are hashed and written in the end. */
   get length(): number {
-    return this.#writer.taken;
+    return this.#length;
   }
 
   /** Where the bytes came from last. */
-  get from(): Partial<PartOrigin> {
-    return this.#from;
+  get from(): PartOrigin {
+    return this.#header;
+  }
+
+  /** Whether all bytes of the file are here, as far as its size is known. */
+  get isWhole(): boolean {
+    return this.#length === this.#header.size;
+  }
+
+  /** Bytes that are still to come; infinite while nobody knows. */
+  get missing(): number {
+    const { size } = this.#header;
+    return size === undefined ? Number.POSITIVE_INFINITY : size - this.#length;
+  }
+
+  /** The share of the time that the receiving thread was busy lately. */
+  get busy(): number {
+    return this.#busy;
+  }
+
+  throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves when all bytes are written and hashed. */
+  complete(): Promise<{ size: number; digests: HashDigests }> {
+    return this.#completion.promise;
   }
 
   /** Notes where the bytes come from. */
-  comesFrom(from: Partial<PartOrigin>): void {
-    this.#from = from;
+  comesFrom({ origin, validator, size }: PartOrigin): void {
+    this.#header = { ...this.#header, origin, validator, size };
+    this.#file?.tell({ kind: "describe", header: this.#header, size });
   }
 
-  /** Takes bytes in at the end; waits while earlier ones are written or hashed. */
-  append(chunk: Uint8Array, signal: AbortSignal): Promise<void> {
-    return this.#writer.append(chunk, signal);
+  /** Brings bytes by a new connection. */
+  connect(origin: string, target: WireTarget): { connection: number; ended: Promise<Brought> } {
+    this.#connected += 1;
+    const connection = this.#connected;
+    const { promise, resolve } = Promise.withResolvers<Brought>();
+    this.#connections.set(connection, resolve);
+    this.#header = { ...this.#header, origin };
+    this.#file?.tell({ kind: "connect", connection, target });
+    return { connection, ended: promise };
   }
 
-  /** Hashes what a continued file holds already; `hashed` hears of each piece. */
-  replay(signal: AbortSignal, hashed: (bytes: number) => void): Promise<void> {
-    return this.#writer.replay(signal, hashed);
+  /** Ends a connection after what it is bringing. */
+  retire(connection: number): void {
+    this.#file?.tell({ kind: "retire", connection });
   }
 
-  /** Brings all that was taken in to the disk, and records it there. */
-  async sync(): Promise<void> {
-    await this.#writer.sync();
-    await this.#saveRecord();
+  /** Ends all connections. */
+  dismiss(): void {
+    this.#file?.tell({ kind: "dismiss" });
   }
 
-  /** Brings all that was taken in to the disk and closes the file, which is whole now. */
+  /** The first missing bytes, which are to be fed from then on; undefined if there are none. */
+  async gap(): Promise<Gap | undefined> {
+    return (await this.#file?.ask({ kind: "gap" })) as Gap | undefined;
+  }
+
+  /** Feeds the next bytes of the gap; resolves when they were taken in. */
+  async feed(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#file?.ask({ kind: "feed", bytes });
+    this.throwFailure();
+  }
+
+  /** Ends a feed; `whole` says that the file ends where it came to. */
+  async fed(whole: boolean): Promise<void> {
+    await this.#file?.ask({ kind: "fed", whole });
+  }
+
+  /** Throws all bytes away and goes on with an empty file; the observer hears of it if anything was lost. */
+  async startOver(size: number | undefined = this.#request.file.size): Promise<void> {
+    const lost = this.#length > 0;
+    const { bootId, writer } = this.#header;
+    this.#header = { bootId, writer, size };
+    this.#completion = Promise.withResolvers();
+    this.#completion.promise.catch(() => {});
+    await this.#file?.ask({ kind: "restart", header: this.#header, size });
+    this.#length = 0;
+    this.#credit.took(0);
+    if (lost) await this.#request.observer.restarted();
+  }
+
+  /** Brings all to the disk and closes the file, which is whole now. */
   async seal(): Promise<void> {
-    await this.#writer.sync();
-    // The record need not outlive the machine: the file is about to become a blob.
-    this.#recordedSync = this.#writer.synced;
-    await this.#saveRecord();
-    await this.#close();
+    await this.#end("seal");
   }
 
-  /** Ends the hash over all that was taken in. */
-  digest(): Promise<HashDigests> {
-    return this.#writer.digest();
-  }
-
-  /** Throws all bytes away and goes on with an empty file. */
-  async restart(): Promise<void> {
-    await this.#closeFile();
-    // In this order no record ever vouches for bytes of another file.
-    await rm(this.name.recordPath, { force: true });
-    await rm(this.name.dataPath, { force: true });
-    this.#writer = this.#openWriter(await createFile(this.name));
-    this.#from = {};
-    this.#recordedSync = 0;
-    await this.#saveRecord();
-  }
-
-  /** Closes the file and keeps it, with all bytes that could be written, for a later transfer. */
+  /** Closes the file and keeps it, with all bytes that could be written, for a later transfer; if there are none, it goes. */
   async keep(): Promise<void> {
-    await this.#writer.flush().catch(() => {});
-    try {
-      await this.#saveRecord().catch(() => this.#saveRecordOnFullDisk());
-    } finally {
-      await this.#close();
-    }
+    if ((await this.#end("close")) === false) await removePart(this.name);
   }
 
   /** Closes the file and takes it away. */
   async discard(): Promise<void> {
-    await this.#close();
+    await this.#end("close").catch(() => {});
     await removePart(this.name);
   }
 
-  #openWriter(handle: FileHandle, written?: number, synced?: number): PartWriter {
-    const { hashes, slabs } = this.#tools;
-    const hash = hashes.open(this.#gitBlobSize);
-    return new PartWriter({ handle, hash, slabs, written, synced, onWritten: () => this.#recordIfDue() });
-  }
-
-  /** Beside the transfer, which goes on meanwhile. */
-  #recordIfDue(): void {
-    if (this.#recording !== undefined || this.#tools.clock.now() - this.#recordTime < RECORD_INTERVAL_MS) return;
-    const record = async () => {
-      await this.#writeRecord().catch((error) => this.#writer.fail(error));
-      this.#recording = undefined;
-    };
-    this.#recording = record();
-  }
-
-  async #saveRecord(): Promise<void> {
-    await this.#recording;
-    await this.#writeRecord();
-  }
-
-  async #writeRecord(): Promise<void> {
-    this.#recordTime = this.#tools.clock.now();
-    const { written, synced } = this.#writer;
-    const durable = synced !== this.#recordedSync;
-    this.#recordedSync = synced;
-    const { bootId, writer } = this.#tools;
+  async #end(kind: "seal" | "close"): Promise<unknown> {
+    this.#closing.abort();
     try {
-      await writeRecord(this.name.recordPath, { ...this.#from, written, synced, bootId, writer }, durable);
-    } catch (error) {
-      throw partError(error);
+      return await this.#file?.ask({ kind });
+    } finally {
+      this.#file = undefined;
+      this.#openPaths.delete(this.name.dataPath);
     }
   }
 
-  /** Gives the end of the part up, so that there is room to note the rest of it. */
-  async #saveRecordOnFullDisk(): Promise<void> {
-    try {
-      await this.#writer.cut(SPARE_BYTES);
-      await this.#saveRecord();
-    } catch {
-      // Then the record of a moment ago stays in force, for as much of the file as there is.
+  #hear(news: LaneNews): void {
+    const { observer } = this.#request;
+    switch (news.kind) {
+      case "received":
+        this.#length += news.bytes;
+        this.#busy = news.busy;
+        this.#credit.took(news.bytes);
+        observer.received(news.bytes);
+        return;
+      case "pinned":
+        this.comesFrom({ ...this.#header, validator: news.validator });
+        return;
+      case "ended":
+        this.#connections.get(news.connection)?.(news);
+        this.#connections.delete(news.connection);
+        return;
+      case "complete":
+        this.#completion.resolve(news);
+        return;
+      case "failed":
+        this.#fail(laneError(news.error));
     }
   }
 
-  async #closeFile(): Promise<void> {
-    await this.#writer.close();
-    await this.#recording;
-  }
-
-  async #close(): Promise<void> {
-    await this.#closeFile();
-    this.#tools.open.delete(this.name.dataPath);
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#completion.reject(error);
+    this.dismiss();
+    // A lane that failed may not tell of their end any more.
+    for (const ended of this.#connections.values()) ended({ received: 0, end: { why: "done" } });
+    this.#connections.clear();
   }
 }

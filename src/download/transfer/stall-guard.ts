@@ -1,18 +1,21 @@
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
 
-/** Breaks off a source that sends nothing for too long. Only time that is spent waiting for it counts. */
+/** Less in all the time that a source may stall is as good as nothing. */
+const LIFE_BYTES = 4 * 1024;
+
+/** Breaks off a source that sends next to nothing for too long. Only time that is spent waiting for it counts. */
 export class StallGuard {
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
-  #waiting = false;
+  readonly #limitMs: number;
+  readonly #about: string;
+  #leftMs: number;
+  #trickled = 0;
 
-  constructor(limitMs: number, host: string) {
-    this.#timer = setTimeout(() => {
-      if (!this.#waiting) return;
-      const seconds = Math.round(limitMs / 1000);
-      this.#controller.abort(new SourceUnavailable(`the source '${host}' sent nothing for ${seconds} s`));
-    }, limitMs);
-    this.#timer.unref();
+  /** `about` names the file and the source in the message of its error. */
+  constructor(limitMs: number, about: string) {
+    this.#limitMs = limitMs;
+    this.#leftMs = limitMs;
+    this.#about = about;
   }
 
   /** Fires when the source is given up. */
@@ -22,21 +25,34 @@ export class StallGuard {
 
   /** Waits for the source; what it says after it was given up is that it was. */
   async wait<Result>(answer: () => Promise<Result>): Promise<Result> {
-    this.#waiting = true;
-    this.#timer.refresh();
+    const since = performance.now();
+    const timer = setTimeout(() => this.#giveUp(), this.#leftMs);
     try {
       return await answer();
     } catch (error) {
       this.signal.throwIfAborted();
       throw error;
     } finally {
-      this.#waiting = false;
+      clearTimeout(timer);
+      this.#leftMs -= performance.now() - since;
     }
   }
 
-  /** Ends the guard, and the source's answer with it. */
+  /** The source sent so many bytes. */
+  took(bytes: number): void {
+    this.#trickled += bytes;
+    if (this.#trickled < LIFE_BYTES) return;
+    this.#trickled = 0;
+    this.#leftMs = this.#limitMs;
+  }
+
+  /** Ends the source's answer. */
   close(): void {
-    clearTimeout(this.#timer);
     this.#controller.abort();
+  }
+
+  #giveUp(): void {
+    const seconds = Math.round(this.#limitMs / 1000);
+    this.#controller.abort(new SourceUnavailable(`${this.#about} sent next to nothing for ${seconds} s`));
   }
 }

@@ -1,4 +1,5 @@
 import type { Digest } from "../../domain/digest.ts";
+import type { DomainError } from "../../domain/errors.ts";
 import type { Lease } from "../../domain/ports/download-jobs.ts";
 import type { SourceFile } from "../../domain/ports/sources.ts";
 import type { RateLimiter } from "../rate-limit.ts";
@@ -26,6 +27,8 @@ export interface TransferObserver {
   restarted(): Promise<void>;
   /** All bytes are here and their digest is checked. */
   verifying(): void;
+  /** Nothing comes for now: a passing failure is waited out; undefined, or any byte, says that it goes on. */
+  waiting(failure: DomainError | undefined): void;
 }
 
 /** A file that was received whole, whose digest was checked and whose bytes are synced. */
@@ -63,8 +66,8 @@ export interface Transfer {
   transferFile(request: TransferRequest): Promise<TransferredFile>;
   /** What is kept of `files` for the holder of `lease`. */
   survey(lease: Lease, files: readonly SourceFile[]): Promise<PartSurvey>;
-  /** Takes away parts that are older than a day and belong to no live download. */
-  sweep(): Promise<void>;
+  /** Takes away parts that nobody wrote for `idleMs` milliseconds, but for those of downloads of which `isKept` holds. */
+  sweep(idleMs: number, isKept: (downloadId: string) => Promise<boolean>): Promise<void>;
   /** Ends the threads; no transfer may be running. */
   close(): Promise<void>;
 }

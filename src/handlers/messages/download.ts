@@ -90,5 +90,6 @@ export function progressToMessage(progress: Progress): DownloadProgressMessage {
     })),
     version: progress.version,
     error: progress.error && failureToMessage(progress.error),
+    waiting: progress.waiting && failureToMessage(progress.waiting),
   });
 }

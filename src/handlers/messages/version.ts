@@ -26,6 +26,8 @@ export function versionToMessage(version: Version): VersionMessage {
     createTime: timestampFromDate(version.createTime),
     updateTime: timestampFromDate(version.updateTime),
     etag: version.etag,
+    damagedFiles: [...version.damagedFiles],
+    lastUsedTime: timestampFromDate(version.lastUsedTime),
   });
 }
 

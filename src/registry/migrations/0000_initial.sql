@@ -3,7 +3,8 @@ CREATE TABLE "blobs" (
 	"size" bigint NOT NULL,
 	"state" text NOT NULL,
 	"create_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
-	"released_time" timestamp (3) with time zone DEFAULT now() NOT NULL
+	"released_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"verified_time" timestamp (3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "blob_references" (
@@ -26,6 +27,7 @@ CREATE TABLE "downloads" (
 	"allow_patterns" jsonb NOT NULL,
 	"ignore_patterns" jsonb NOT NULL,
 	"credential" text DEFAULT '' NOT NULL,
+	"with_token" boolean DEFAULT false NOT NULL,
 	"state" text NOT NULL,
 	"priority" integer NOT NULL,
 	"rate_limit" bigint,
@@ -33,12 +35,17 @@ CREATE TABLE "downloads" (
 	"attempt" integer DEFAULT 0 NOT NULL,
 	"counters" jsonb NOT NULL,
 	"version" integer,
+	"repairs_version" integer,
+	"content_bytes" bigint DEFAULT 0 NOT NULL,
 	"error" jsonb,
 	"epoch" bigint DEFAULT 0 NOT NULL,
 	"owner" text,
 	"lease_expire_time" timestamp (3) with time zone,
 	"fruitless_claims" integer DEFAULT 0 NOT NULL,
 	"claim_bytes" bigint DEFAULT 0 NOT NULL,
+	"parked_bytes" bigint,
+	"parked_until" timestamp (3) with time zone,
+	"parkings" integer DEFAULT 0 NOT NULL,
 	"create_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"update_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"end_time" timestamp (3) with time zone
@@ -111,6 +118,8 @@ CREATE TABLE "versions" (
 	"revision" bigint DEFAULT 1 NOT NULL,
 	"create_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"update_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"damaged_files" jsonb DEFAULT '[]'::jsonb NOT NULL,
+	"last_used_time" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "versions_model_id_version_pk" PRIMARY KEY("model_id","version")
 );
 --> statement-breakpoint
@@ -174,6 +183,7 @@ ALTER TABLE "versions" ADD CONSTRAINT "versions_model_id_models_id_fk" FOREIGN K
 ALTER TABLE "assignments" ADD CONSTRAINT "assignments_worker_id_workers_id_fk" FOREIGN KEY ("worker_id") REFERENCES "public"."workers"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "assignments" ADD CONSTRAINT "assignments_version" FOREIGN KEY ("model_id","version") REFERENCES "public"."versions"("model_id","version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "worker_presence" ADD CONSTRAINT "worker_presence_worker_id_workers_id_fk" FOREIGN KEY ("worker_id") REFERENCES "public"."workers"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "blobs_by_verified_time" ON "blobs" USING btree ("verified_time" NULLS FIRST,"digest");--> statement-breakpoint
 CREATE INDEX "blob_references_by_digest" ON "blob_references" USING btree ("digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "downloads_live_identity" ON "downloads" USING btree ("model_id","identity") WHERE "downloads"."state" in ('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED');--> statement-breakpoint
 CREATE INDEX "downloads_by_create_time" ON "downloads" USING btree ("create_time","id");--> statement-breakpoint
@@ -186,9 +196,12 @@ CREATE INDEX "create_requests_by_create_time" ON "create_requests" USING btree (
 CREATE UNIQUE INDEX "models_id_ignoring_case" ON "models" USING btree (lower("id"));--> statement-breakpoint
 CREATE INDEX "models_by_create_time" ON "models" USING btree ("create_time","id");--> statement-breakpoint
 CREATE INDEX "models_by_update_time" ON "models" USING btree ("update_time","id");--> statement-breakpoint
+CREATE INDEX "models_by_labels" ON "models" USING gin ("labels");--> statement-breakpoint
 CREATE INDEX "version_files_by_digest" ON "version_files" USING btree ("digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "versions_manifest" ON "versions" USING btree ("model_id","manifest_digest");--> statement-breakpoint
+CREATE INDEX "versions_damaged" ON "versions" USING btree ("model_id","version") WHERE "versions"."damaged_files" <> '[]';--> statement-breakpoint
 CREATE UNIQUE INDEX "assignments_worker_version" ON "assignments" USING btree ("worker_id","model_id","version");--> statement-breakpoint
 CREATE INDEX "assignments_by_version" ON "assignments" USING btree ("model_id","version");--> statement-breakpoint
 CREATE UNIQUE INDEX "workers_id_ignoring_case" ON "workers" USING btree (lower("id"));--> statement-breakpoint
+CREATE INDEX "workers_by_labels" ON "workers" USING gin ("labels");--> statement-breakpoint
 INSERT INTO "event_counter" ("sequence") VALUES (0);

@@ -1,23 +1,33 @@
 import { sql } from "drizzle-orm";
-import { index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { boolean, index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
 import type { Digest } from "../../domain/digest.ts";
-import { DOWNLOAD_STATES, type DownloadState, type FileProgress, isTerminal } from "../../domain/download.ts";
+import {
+  DOWNLOAD_STATES,
+  type DownloadState,
+  type FileProgress,
+  isTerminal,
+  type Progress,
+} from "../../domain/download.ts";
 import type { Failure } from "../../domain/failure.ts";
 import { blobs } from "./blobs.ts";
 import { identifier, moment, wholeNumber } from "./columns.ts";
 import { models } from "./models.ts";
 
 /** The part of a job's progress that is kept as it was told; the rest has columns of its own. */
-export interface Counters {
-  readonly completedBytes: number;
-  readonly totalBytes?: number;
-  readonly sourceBytes: number;
-  readonly peerBytes: number;
-  readonly reusedBytes: number;
-  readonly completedFiles: number;
-  readonly totalFiles?: number;
-  readonly bytesPerSecond: number;
-  readonly etaMs?: number;
+export interface Counters
+  extends Pick<
+    Progress,
+    | "completedBytes"
+    | "totalBytes"
+    | "sourceBytes"
+    | "peerBytes"
+    | "reusedBytes"
+    | "completedFiles"
+    | "totalFiles"
+    | "bytesPerSecond"
+    | "etaMs"
+    | "waiting"
+  > {
   /** ISO 8601. */
   readonly updateTime?: string;
 }
@@ -43,6 +53,8 @@ export const downloads = pgTable(
     ignorePatterns: jsonb("ignore_patterns").$type<readonly string[]>().notNull(),
     /** The name of a configured credential that replaces the source's own; a token is never kept. */
     credential: text("credential").notNull().default(""),
+    /** Whether the call gave a token: whoever runs the download without one may say that it was lost. */
+    withToken: boolean("with_token").notNull().default(false),
     state: text("state").$type<DownloadState>().notNull(),
     priority: integer("priority").notNull(),
     rateLimit: wholeNumber("rate_limit"),
@@ -50,6 +62,10 @@ export const downloads = pgTable(
     attempt: integer("attempt").notNull().default(0),
     counters: jsonb("counters").$type<Counters>().notNull(),
     version: integer("version"),
+    /** The version whose lost bytes it brings back; null for a download that may make one. */
+    repairsVersion: integer("repairs_version"),
+    /** The sizes of its contents in all, as far as its plan knew them; 0 before there was one. */
+    contentBytes: wholeNumber("content_bytes").notNull().default(sql`0`),
     error: jsonb("error").$type<Failure>(),
     /** Raised whenever the right to work on it changes hands or ends; never lowered. */
     epoch: wholeNumber("epoch").notNull().default(sql`0`),
@@ -58,6 +74,11 @@ export const downloads = pgTable(
     /** Claims in a row whose lease was lost before more bytes were complete than `claimBytes`. */
     fruitlessClaims: integer("fruitless_claims").notNull().default(0),
     claimBytes: wholeNumber("claim_bytes").notNull().default(sql`0`),
+    /** A parked download is claimed only where so much room is, and not before a time. */
+    parkedBytes: wholeNumber("parked_bytes"),
+    parkedUntil: moment("parked_until"),
+    /** How often in a row it was parked without more bytes being complete. */
+    parkings: integer("parkings").notNull().default(0),
     createTime: moment("create_time").notNull().defaultNow(),
     updateTime: moment("update_time").notNull().defaultNow(),
     endTime: moment("end_time"),

@@ -39,6 +39,7 @@ export const models = pgTable(
     uniqueIndex("models_id_ignoring_case").on(sql`lower(${table.id})`),
     index("models_by_create_time").on(table.createTime, table.id),
     index("models_by_update_time").on(table.updateTime, table.id),
+    index("models_by_labels").using("gin", table.labels),
   ],
 );
 
@@ -60,10 +61,15 @@ export const versions = pgTable(
     revision: wholeNumber("revision").notNull().default(1),
     createTime: moment("create_time").notNull().defaultNow(),
     updateTime: moment("update_time").notNull().defaultNow(),
+    /** Paths of its files whose blobs are DAMAGED, sorted; kept here so that reading a version costs nothing more. */
+    damagedFiles: jsonb("damaged_files").$type<readonly string[]>().notNull().default([]),
+    /** Raised by reads once an hour at most. */
+    lastUsedTime: moment("last_used_time").notNull().defaultNow(),
   },
   (table) => [
     primaryKey({ columns: [table.modelId, table.version] }),
     uniqueIndex("versions_manifest").on(table.modelId, table.manifestDigest),
+    index("versions_damaged").on(table.modelId, table.version).where(sql`${table.damagedFiles} <> '[]'`),
   ],
 );
 

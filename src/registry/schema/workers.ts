@@ -21,7 +21,10 @@ export const workers = pgTable(
     createTime: moment("create_time").notNull().defaultNow(),
     updateTime: moment("update_time").notNull().defaultNow(),
   },
-  (table) => [uniqueIndex("workers_id_ignoring_case").on(sql`lower(${table.id})`)],
+  (table) => [
+    uniqueIndex("workers_id_ignoring_case").on(sql`lower(${table.id})`),
+    index("workers_by_labels").using("gin", table.labels),
+  ],
 );
 
 /** What every heartbeat writes: narrow, without indexes beside its key, and no part of a worker's etag. */

@@ -2,7 +2,6 @@ import { digestOfHex } from "../../domain/digest.ts";
 import { isDomainError } from "../../domain/errors.ts";
 import type { NamedCredentials } from "../../domain/ports/credentials.ts";
 import {
-  type FileOrigin,
   type ResolvedSource,
   type ResolveRequest,
   type SourceFile,
@@ -13,8 +12,9 @@ import { mapConcurrently } from "../../lib/map-concurrently.ts";
 import { proofOf, tokenFor } from "../credentials.ts";
 import { assertNoRevision, identityOf, patternsOf, selectFiles } from "../files.ts";
 import type { HttpClient } from "../outgoing/http-client.ts";
-import { type HttpTarget, openRange } from "../outgoing/open-range.ts";
-import { parseSourceUrl } from "../outgoing/url.ts";
+import { httpOrigin } from "../outgoing/http-origin.ts";
+import type { HttpTarget } from "../outgoing/open-range.ts";
+import { parseSourceUrl, shownUrl } from "../outgoing/url.ts";
 import { probeSize } from "./probe-size.ts";
 
 /** Sizes asked for at the same time. */
@@ -38,7 +38,9 @@ export async function resolveHttp(
     const field = `source.http.files[${index}]`;
     const url = parseSourceUrl(`${field}.url`, file.url);
     const mirrors = file.mirrors.map((mirror, at) => parseSourceUrl(`${field}.mirrors[${at}]`, mirror));
-    return { ...file, targets: [{ url, token: tokenFor(proof, url) }, ...mirrors.map((mirror) => ({ url: mirror }))] };
+    const subject = (place: URL) => `'${file.path}' at ${shownUrl(place)}`;
+    const first = { url, token: tokenFor(proof, url), subject: subject(url) };
+    return { ...file, targets: [first, ...mirrors.map((mirror) => ({ url: mirror, subject: subject(mirror) }))] };
   });
   const files = await mapConcurrently(
     selectFiles(located, patternsOf(request)),
@@ -56,7 +58,7 @@ async function resolveFile(client: HttpClient, file: Located, signal: AbortSigna
     size,
     digest: file.sha256 === "" ? undefined : digestOfHex(file.sha256),
     identity: identityOf("http", file.url, file.path),
-    origins: targets.map((target) => originOf(client, { ...target, size })),
+    origins: targets.map((target) => httpOrigin(client, { ...target, size })),
   };
 }
 
@@ -82,8 +84,4 @@ async function probe(
     }
   }
   throw failures.find((error) => error instanceof SourceUnavailable) ?? failures[0];
-}
-
-function originOf(client: HttpClient, target: HttpTarget): FileOrigin {
-  return { host: target.url.host, open: (request) => openRange(client, target, request) };
 }

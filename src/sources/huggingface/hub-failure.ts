@@ -5,7 +5,7 @@ import type { HubRepository } from "./hub.ts";
 
 /** What a hub's refusal means; it says so in a header, and without a token answers 401 for what is not there. */
 export function hubFailure(
-  { status, headers }: HttpAnswer,
+  { status, headers }: Pick<HttpAnswer, "status" | "headers">,
   { endpoint, repo, token }: HubRepository,
   asked: { readonly revision: string; readonly path?: string },
 ): DomainError {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DomainError } from "../../domain/errors.ts";
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
+import { storableText } from "../../lib/storable-text.ts";
 import { MAX_FILES } from "../files.ts";
 import { networkFailure } from "../outgoing/failures.ts";
 import { discard, type HttpAnswer, type HttpClient } from "../outgoing/http-client.ts";
@@ -67,7 +68,7 @@ export async function readSnapshot(
   );
   const { sha, tags, gated } = understood(SNAPSHOT, info, repository);
   const license = tags.find((tag) => tag.startsWith("license:"))?.slice("license:".length) ?? "";
-  return { commit: sha, license, gated: gated !== false };
+  return { commit: sha, license: storableText(license), gated: gated !== false };
 }
 
 /** Lists all files of a commit, page after page. */

@@ -5,7 +5,7 @@ import type { HuggingFaceSource } from "../../domain/source.ts";
 import { proofOf, tokenFor } from "../credentials.ts";
 import { identityOf, patternsOf, selectFiles } from "../files.ts";
 import type { HttpClient } from "../outgoing/http-client.ts";
-import { openRange } from "../outgoing/open-range.ts";
+import { httpOrigin } from "../outgoing/http-origin.ts";
 import { parseSourceUrl } from "../outgoing/url.ts";
 import { type HubFile, type HubRepository, listTree, readSnapshot } from "./hub.ts";
 import { gatedRepository, hubFailure } from "./hub-failure.ts";
@@ -82,5 +82,5 @@ function originOf(client: HttpClient, repository: HubRepository, commit: string,
       hubFailure(answer, repository, { revision: commit, path: file.path }),
     immutable: file.lfs?.oid ?? file.oid,
   };
-  return { host: url.host, open: (request) => openRange(client, target, request) };
+  return httpOrigin(client, target);
 }

@@ -36,11 +36,12 @@ export function createAddressPolicy(networks: readonly string[]): AddressPolicy 
 }
 
 /** What a refused connection is told to the caller, with what the operator can do. */
-export function addressNotAllowed(host: string, cause?: unknown): DomainError {
+export function addressNotAllowed(host: string, subject?: string): DomainError {
+  const asked = subject === undefined ? "" : `, asked for ${subject},`;
   return new DomainError(
     "ADDRESS_NOT_ALLOWED",
-    `'${host}' is not at a public address; the operator can allow its network with MODEL_MANAGER_ALLOW_NETWORKS`,
-    { cause, metadata: { host } },
+    `'${host}'${asked} is not at a public address; the operator can allow its network with MODEL_MANAGER_ALLOW_NETWORKS`,
+    { metadata: { host } },
   );
 }
 

@@ -1,7 +1,7 @@
 import { DomainError } from "../../domain/errors.ts";
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
+import type { Headers } from "../../lib/http/validator.ts";
 import { systemCode } from "../../lib/system-error.ts";
-import type { HttpHeaders } from "./http-client.ts";
 
 /** The longest that a source can ask to be left alone; what it asks beyond is not waited for. */
 const MAX_RETRY_AFTER_MS = 5 * 60_000;
@@ -11,6 +11,7 @@ const NETWORK_FAULTS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "did not accept a connection in time",
   UND_ERR_HEADERS_TIMEOUT: "did not answer in time",
   UND_ERR_BODY_TIMEOUT: "stopped sending",
+  UND_ERR_HEADERS_OVERFLOW: "does not speak HTTP as it should",
   UND_ERR_SOCKET: "broke off the connection",
   ECONNRESET: "broke off the connection",
   EPIPE: "broke off the connection",
@@ -28,8 +29,12 @@ export function networkFailure(error: unknown, subject: string): unknown {
   const isParserError = error instanceof Error && error.name === "HTTPParserError";
   const code = systemCode(error) ?? (isParserError ? "HPE_UNKNOWN" : undefined);
   if (error instanceof DomainError || code === undefined) return error;
-  const fault = NETWORK_FAULTS[code] ?? faultOfKind(code);
-  return new SourceUnavailable(`${subject} ${fault}`, { cause: error });
+  return faultOfCode(code, error, subject);
+}
+
+/** What a fault with a code of the system, of TLS or of an HTTP parser means. */
+export function faultOfCode(code: string, cause: unknown, subject: string): SourceUnavailable {
+  return new SourceUnavailable(`${subject} ${NETWORK_FAULTS[code] ?? faultOfKind(code)}`, { cause });
 }
 
 function faultOfKind(code: string): string {
@@ -38,7 +43,7 @@ function faultOfKind(code: string): string {
 }
 
 /** What an answer that is not the one hoped for means. */
-export function statusFailure(status: number, headers: HttpHeaders, subject: string): DomainError {
+export function statusFailure(status: number, headers: Headers, subject: string): DomainError {
   const metadata = { http_status: String(status) };
   if (status === 401 || status === 403) {
     return new DomainError("SOURCE_FORBIDDEN", `${subject} may not be read with the credentials given (${status})`, {
@@ -62,7 +67,7 @@ export function statusFailure(status: number, headers: HttpHeaders, subject: str
 }
 
 /** How long Retry-After (seconds or a date) asks to wait, in milliseconds; at most five minutes. */
-function retryAfter(headers: HttpHeaders): number | undefined {
+function retryAfter(headers: Headers): number | undefined {
   const value = headers["retry-after"];
   if (value === undefined) return undefined;
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();

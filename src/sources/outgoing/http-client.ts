@@ -1,10 +1,12 @@
 import { isIP } from "node:net";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
-import { DomainError } from "../../domain/errors.ts";
+import { isDomainError } from "../../domain/errors.ts";
+import type { Headers } from "../../lib/http/validator.ts";
 import { type AddressPolicy, addressNotAllowed } from "./address-policy.ts";
 import { bareHost, createConnector, type Lookup } from "./connector.ts";
 import { networkFailure } from "./failures.ts";
-import { parseSourceUrl, shownUrl } from "./url.ts";
+import { type Hop, nextHop } from "./hop.ts";
+import { shownUrl } from "./url.ts";
 
 /** The proxies of the environment: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. */
 export interface Proxies {
@@ -42,13 +44,11 @@ export interface OutgoingRequest {
   readonly signal: AbortSignal;
 }
 
-/** Headers by their lower-case names; of one that came several times, the first. */
-export type HttpHeaders = Readonly<Record<string, string | undefined>>;
-
 /** An answer of any status but a redirect. Its body must be read, dumped or destroyed; the request's signal destroys it too. */
 export interface HttpAnswer {
   readonly status: number;
-  readonly headers: HttpHeaders;
+  /** Of one that came several times, the first. */
+  readonly headers: Headers;
   readonly body: Dispatcher.ResponseData["body"];
 }
 
@@ -59,11 +59,15 @@ export interface HttpClient {
    * that the policy forbids, at any hop; SOURCE_UNAVAILABLE without hope for redirects that lead nowhere.
    */
   send(request: OutgoingRequest): Promise<HttpAnswer>;
+  /** The addresses of a URL's host that may be connected to, at least one; the errors are those of {@link HttpClient.send}. */
+  addressesOf(url: URL, subject: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Whether a proxy is asked to connect. */
+  readonly proxied: boolean;
+  readonly userAgent: string;
   /** Breaks off every connection. */
   close(): Promise<void>;
 }
 
-const MAX_REDIRECTS = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** A body that nobody wants is read up to here, so that its connection can be used again. */
 const DUMP_LIMIT = 16 << 10;
@@ -81,20 +85,19 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const dispatcher = createDispatcher(options, proxied);
 
   /** What can be checked before a proxy is asked; without one, the connector checks what it connects to. */
-  async function assertAllowed({ hostname }: URL): Promise<void> {
+  async function assertAllowed({ hostname }: URL, subject: string): Promise<void> {
     const host = bareHost(hostname);
     const addresses = isIP(host) === 0 ? await lookup(host, {}).catch(() => []) : [{ address: host }];
-    if (!addresses.every(({ address }) => policy.permits(address))) throw addressNotAllowed(host);
+    if (!addresses.every(({ address }) => policy.permits(address))) throw addressNotAllowed(host, subject);
   }
 
   return {
     async send({ url: first, method = "GET", headers, token, subject = shownUrl(first), signal }) {
-      const seen = new Set<string>();
-      let url = first;
-      let authorization = token === undefined ? undefined : `Bearer ${token}`;
+      let hop: Hop = { url: first, token, subject, seen: [] };
       for (;;) {
+        const { url, token } = hop;
         signal.throwIfAborted();
-        if (proxied) await assertAllowed(url);
+        if (proxied) await assertAllowed(url, subject);
         const answer = await request(url, {
           dispatcher,
           method,
@@ -102,14 +105,16 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
             ...headers,
             "accept-encoding": "identity",
             "user-agent": userAgent,
-            ...(authorization && { authorization }),
+            ...(token !== undefined && { authorization: `Bearer ${token}` }),
           },
           headersTimeout: timeouts.headersMs,
           bodyTimeout: timeouts.stallMs,
           signal,
         }).catch((error: unknown) => {
           signal.throwIfAborted();
-          throw networkFailure(error, subject);
+          throw isDomainError(error, "ADDRESS_NOT_ALLOWED")
+            ? addressNotAllowed(bareHost(url.hostname), subject)
+            : networkFailure(error, subject);
         });
         const answerHeaders = firstOfEach(answer.headers);
         const { location } = answerHeaders;
@@ -117,14 +122,20 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
           return { status: answer.statusCode, headers: answerHeaders, body: answer.body };
         }
         discard(answer.body);
-        seen.add(url.href);
-        const next = redirectTarget(location, url, subject);
-        if (seen.has(next.href)) throw lostRedirect(subject, "redirects in a loop");
-        if (seen.size > MAX_REDIRECTS) throw lostRedirect(subject, `redirects more than ${MAX_REDIRECTS} times`);
-        if (next.origin !== url.origin) authorization = undefined;
-        url = next;
+        hop = nextHop(hop, location);
       }
     },
+    async addressesOf({ hostname }, subject, signal) {
+      const host = bareHost(hostname);
+      const found = isIP(host) === 0 ? await lookup(host, {}).catch((error) => error) : [{ address: host }];
+      signal.throwIfAborted();
+      if (!Array.isArray(found)) throw networkFailure(found, subject);
+      const permitted = found.map(({ address }) => address).filter((address) => policy.permits(address));
+      if (permitted.length === 0) throw addressNotAllowed(host, subject);
+      return permitted;
+    },
+    proxied,
+    userAgent,
     close: () => dispatcher.destroy(),
   };
 }
@@ -134,7 +145,7 @@ export function discard(body: HttpAnswer["body"]): void {
   body.dump({ limit: DUMP_LIMIT }).catch(() => {});
 }
 
-function firstOfEach(headers: Record<string, string | string[] | undefined>): HttpHeaders {
+function firstOfEach(headers: Record<string, string | string[] | undefined>): Headers {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
   );
@@ -154,22 +165,4 @@ function createDispatcher({ policy, lookup, proxies, timeouts }: HttpClientOptio
     httpsProxy: proxies.https ?? "",
     noProxy: proxies.none ?? "",
   });
-}
-
-function redirectTarget(location: string, from: URL, subject: string): URL {
-  if (!URL.canParse(location, from.href)) throw lostRedirect(subject, "redirects to what is no address");
-  const target = new URL(location, from);
-  if (from.protocol === "https:" && target.protocol === "http:") {
-    throw new DomainError("ADDRESS_NOT_ALLOWED", `${subject} redirects from https to http, which is not followed`);
-  }
-  try {
-    return parseSourceUrl("location", target.href);
-  } catch (cause) {
-    throw new DomainError("ADDRESS_NOT_ALLOWED", `${subject} redirects to an address that is not followed`, { cause });
-  }
-}
-
-/** Not a {@link SourceUnavailable}: asked again, the source would do the same. */
-function lostRedirect(subject: string, what: string): DomainError {
-  return new DomainError("SOURCE_UNAVAILABLE", `${subject} ${what}`);
 }

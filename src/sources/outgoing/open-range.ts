@@ -1,6 +1,7 @@
 import { DomainError } from "../../domain/errors.ts";
 import { type OpenedRange, type OpenRequest, SourceUnavailable } from "../../domain/ports/sources.ts";
-import { parseContentLength, parseContentRange } from "./content-range.ts";
+import { parseContentLength, parseContentRange } from "../../lib/http/content-range.ts";
+import { validatorOf } from "../../lib/http/validator.ts";
 import { networkFailure, statusFailure } from "./failures.ts";
 import { discard, type HttpAnswer, type HttpClient } from "./http-client.ts";
 import { shownUrl } from "./url.ts";
@@ -14,16 +15,13 @@ export interface HttpTarget {
   /** The file as messages name it; default the URL without its query. */
   readonly subject?: string;
   /** Says what a refusal means where the source has words of its own for it. */
-  readonly refusal?: (answer: HttpAnswer) => DomainError;
+  readonly refusal?: (answer: Pick<HttpAnswer, "status" | "headers">) => DomainError;
   /**
    * Names bytes that can never change, where the address pins them. Then servers are not asked to compare validators, which
    * they may choose anew on each of the machines that hold the same bytes.
    */
   readonly immutable?: string;
 }
-
-/** Of characters that can be sent back in a header. */
-const STRONG_ETAG = /^"[\x20-\x7e]*"$/;
 
 /**
  * Opens a file at an offset. Nothing is assumed of the answer: where it cannot be a continuation from there, it is the whole
@@ -46,8 +44,8 @@ async function openAt(client: HttpClient, target: HttpTarget, request: OpenReque
   if (answer.status === 200) return opened(answer, target, request.signal, { offset: 0 });
   if (answer.status !== 206 && answer.status !== 416) throw refused(answer, target);
   const range = answer.status === 206 ? parseContentRange(answer.headers["content-range"]) : undefined;
-  const validator = target.immutable ?? validatorOf(answer);
-  const changed = validator !== undefined && request.validator !== undefined && validator !== request.validator;
+  const validator = target.immutable ?? validatorOf(answer.headers);
+  const changed = request.validator !== undefined && validator !== request.validator;
   if (range === undefined || range.start !== request.offset || changed) {
     discard(answer.body);
     return undefined;
@@ -77,17 +75,8 @@ function refused(answer: HttpAnswer, target: HttpTarget): DomainError {
   return target.refusal?.(answer) ?? statusFailure(answer.status, answer.headers, nameOf(target));
 }
 
-const nameOf = ({ subject, url }: HttpTarget): string => subject ?? shownUrl(url);
-
-/**
- * What If-Range can pin an object by: a strong etag, else a date that is older than the answer by a second at least, since
- * within one the object may be written again.
- */
-function validatorOf({ headers }: HttpAnswer): string | undefined {
-  const { etag, date = "", "last-modified": modified = "" } = headers;
-  if (etag !== undefined && STRONG_ETAG.test(etag)) return etag;
-  return Date.parse(date) - Date.parse(modified) >= 1000 ? modified : undefined;
-}
+/** A file as messages name it. */
+export const nameOf = ({ subject, url }: HttpTarget): string => subject ?? shownUrl(url);
 
 function opened(
   answer: HttpAnswer,
@@ -105,7 +94,7 @@ function opened(
   return {
     offset: range.offset,
     size,
-    validator: target.immutable ?? validatorOf(answer),
+    validator: target.immutable ?? validatorOf(answer.headers),
     body: counted(answer.body, length, signal),
   };
 }

@@ -1,20 +1,25 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import type { Download, Progress } from "../../../src/domain/download.ts";
 import type { BlobStore } from "../../../src/domain/ports/blob-store.ts";
+import type { DamageRecords } from "../../../src/domain/ports/damage.ts";
 import type { DownloadJobs } from "../../../src/domain/ports/download-jobs.ts";
 import type { StartDownload } from "../../../src/domain/ports/downloads.ts";
 import type { Models } from "../../../src/domain/ports/models.ts";
+import type { QuotaRecords } from "../../../src/domain/ports/quota.ts";
 import type { Sources } from "../../../src/domain/ports/sources.ts";
 import type { BlobRecords } from "../../../src/domain/ports/storage.ts";
 import type { HttpFile } from "../../../src/domain/source.ts";
 import { createDownloads, type DownloadsOptions, type DownloadsService } from "../../../src/download/downloads.ts";
 import { createBlobRecords } from "../../../src/registry/blob-records.ts";
+import { createDamageRecords } from "../../../src/registry/damage.ts";
 import { Database } from "../../../src/registry/database.ts";
 import { createDownloadJobs } from "../../../src/registry/downloads.ts";
 import { migrateDatabase } from "../../../src/registry/migrate.ts";
 import { createModels } from "../../../src/registry/models.ts";
+import { createQuotaRecords } from "../../../src/registry/quota.ts";
 import { createDiskStore } from "../../../src/store/disk.ts";
 import { httpSource, silent, testSources } from "../../sources/helpers.ts";
 import { createTestDatabase } from "../../support/database.ts";
@@ -23,6 +28,8 @@ import { createTestDatabase } from "../../support/database.ts";
 export interface Cluster {
   readonly jobs: DownloadJobs;
   readonly blobs: BlobRecords;
+  readonly damage: DamageRecords;
+  readonly quota: QuotaRecords;
   readonly models: Models;
   readonly store: BlobStore;
   readonly sources: Sources;
@@ -53,6 +60,8 @@ export async function createCluster(): Promise<Cluster> {
   return {
     jobs,
     blobs: createBlobRecords(connections),
+    damage: createDamageRecords(connections),
+    quota: createQuotaRecords(connections),
     models,
     store,
     sources,
@@ -66,7 +75,7 @@ export async function createCluster(): Promise<Cluster> {
         log: silent,
         maxDownloads: 4,
         maxConnections: 16,
-        headroomBytes: 0,
+        headroom: { bytes: 0 },
         ...options,
         timing: { ...FAST, ...options.timing },
       });
@@ -102,6 +111,14 @@ export async function createCluster(): Promise<Cluster> {
 /** Asks for a download of all of a model's source. */
 export function downloadOf(modelId: string, changes: Partial<StartDownload> = {}): StartDownload {
   return { modelId, revision: "", allowPatterns: [], ignorePatterns: [], priority: 0, ...changes };
+}
+
+/** Another replica that works until the test has finished. */
+export async function running(cluster: Cluster, options?: Partial<DownloadsOptions>): Promise<DownloadsService> {
+  const service = await cluster.replica(options);
+  onTestFinished(() => service.stop(1000));
+  service.start();
+  return service;
 }
 
 /** Watches a download to its end; answers all messages. */

@@ -20,7 +20,7 @@ await transfer.transferFile({
   lease: JSON.parse(lease),
   file,
   // Slow enough for a record to be written on the way.
-  limiter: { take: (bytes) => systemClock.sleep(bytes / 3000) },
+  limiter: { quantum: 16 * 1024, take: (bytes) => systemClock.sleep(bytes / 3000) },
   signal: new AbortController().signal,
   observer: {
     sized() {},
@@ -31,5 +31,6 @@ await transfer.transferFile({
     },
     async restarted() {},
     verifying() {},
+    waiting() {},
   },
 });

@@ -17,6 +17,8 @@ export interface Heard {
   restarts: number;
   sizes: number[];
   verified: number;
+  /** Why nothing came for a while. */
+  waited: string[];
 }
 
 /** A folder of parts, sources that may reach loopback, and transfers between them. */
@@ -80,11 +82,11 @@ export function watchTransfer(
     onReceived?: (bytes: number) => void;
   } = {},
 ): { heard: Heard; done: Promise<TransferredFile> } {
-  const heard: Heard = { kept: 0, received: 0, restarts: 0, sizes: [], verified: 0 };
+  const heard: Heard = { kept: 0, received: 0, restarts: 0, sizes: [], verified: 0, waited: [] };
   const done = transfer.transferFile({
     lease: newLease(),
     file,
-    limiter: { take: async () => {} },
+    limiter: { quantum: 8 * 1024 * 1024, take: async () => {} },
     signal: new AbortController().signal,
     observer: {
       sized: (size) => heard.sizes.push(size),
@@ -102,6 +104,9 @@ export function watchTransfer(
       verifying: () => {
         heard.verified += 1;
       },
+      waiting: (failure) => {
+        if (failure !== undefined) heard.waited.push(failure.reason);
+      },
     },
     ...options,
   });
@@ -110,7 +115,7 @@ export function watchTransfer(
   return { heard, done };
 }
 
-/** Transfers a file and breaks off once `bytes` of it came from the source. */
+/** Transfers a file, lets so many of its bytes in, and breaks off then. */
 export async function transferUntil(
   transfer: Transfer,
   file: SourceFile,
@@ -118,9 +123,17 @@ export async function transferUntil(
   options: Partial<TransferRequest> = {},
 ): Promise<Heard> {
   const stop = new AbortController();
+  let left = bytes;
   const { heard, done } = watchTransfer(transfer, file, {
     ...options,
     signal: stop.signal,
+    limiter: {
+      quantum: 64 * 1024,
+      async take(wanted, signal) {
+        left -= wanted;
+        if (left < 0) await new Promise((_resolve, reject) => signal.addEventListener("abort", reject));
+      },
+    },
     onReceived: (received) => {
       if (received >= bytes) stop.abort(new Error("broken off by the test"));
     },
