@@ -30,9 +30,9 @@ const unknown = values.only.find((name) => !(name in DOWNLOAD_BENCHES));
 if (unknown !== undefined) throw new Error(`no bench is named '${unknown}'; there are ${NAMES.join(", ")}`);
 
 await using opened = new AsyncDisposableStack();
-for (const signal of ["SIGINT", "SIGTERM"]) {
-  process.once(signal, () => opened.disposeAsync().finally(() => process.exit(1)));
-}
+const stopped = Promise.withResolvers<never>();
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.once(signal, () => stopped.reject(new Error(`stopped by ${signal}`)));
 const options = { size: parseBytes(values.size), rounds: Math.max(1, Number(values.rounds)) };
 const bench = await openDownloadBench(options, opened);
 console.log(
@@ -43,6 +43,6 @@ const rows: Row[] = [];
 for (const [name, run] of Object.entries(DOWNLOAD_BENCHES)) {
   if (!values.only.includes(name)) continue;
   console.log(`running ${name} …`);
-  rows.push(...(await run(bench)));
+  rows.push(...(await Promise.race([run(bench), stopped.promise])));
 }
 console.log(formatTable(rows));

@@ -32,7 +32,7 @@ function modelOf(size: number, behavior: Parameters<TestOrigin["serve"]>[2] = {}
 describe("the queue", () => {
   it("is served by priority, then by age; both as they are when a place is free", async () => {
     const service = await running(cluster, { maxDownloads: 1 });
-    const busy = await service.downloads.start(downloadOf(await modelOf(MiB, { bytesPerSecond: MiB / 2 })));
+    const busy = await service.downloads.start(downloadOf(await modelOf(2 * MiB, { bytesPerSecond: MiB / 2 })));
     await watchUntil(service, busy.id, ({ state }) => state === "TRANSFERRING");
     const started = [];
     for (const priority of [0, 0, 5, -1, 0]) {
@@ -40,14 +40,14 @@ describe("the queue", () => {
     }
     const [first, second, urgent, last, lifted] = started.map(({ id }) => id);
     await service.downloads.update(lifted ?? "", { priority: 7 });
-    const ended: string[] = [];
-    await Promise.all(
+    const ended = await Promise.all(
       started.map(async ({ id }) => {
         expect((await watchAll(service, id)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
-        ended.push(id);
+        return service.downloads.get(id);
       }),
     );
-    expect(ended).toEqual([lifted, urgent, first, second, last]);
+    ended.sort((a, b) => Number(a.endTime) - Number(b.endTime));
+    expect(ended.map(({ id }) => id)).toEqual([lifted, urgent, first, second, last]);
   });
 
   it("lets as many run at once as the process may", async () => {

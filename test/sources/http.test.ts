@@ -154,7 +154,7 @@ describe("resolving", () => {
       sources.resolve(httpSource({ url: `${origin.base}/none?sig=secret` }), request()),
       "SOURCE_FILE_NOT_FOUND",
     );
-    expect(missing.message).toBe(`${origin.base}/none is not there (404)`);
+    expect(missing.message).toBe(`'file-0' at ${origin.base}/none is not there (404)`);
     expect(missing.metadata).toEqual({ http_status: "404" });
     const away = await failure(
       sources.resolve(httpSource({ url: "http://127.0.0.1:1/a" }), request()),
@@ -490,7 +490,7 @@ describe("redirects", () => {
     const file = await originOf(sources, httpSource({ url: `${origin.serve("/model.bin", BODY)}?sig=secret` }));
     origin.behave("/model.bin", { redirect: `${origin.base}/gone?X-Signature=secret` });
     const error = await failure(open(file), "SOURCE_FILE_NOT_FOUND");
-    expect(error.message).toBe(`${origin.base}/model.bin is not there (404)`);
+    expect(error.message).toBe(`'file-0' at ${origin.base}/model.bin is not there (404)`);
   });
 });
 

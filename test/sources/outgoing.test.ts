@@ -162,7 +162,7 @@ describe("addresses that are not public", () => {
       sources({ lookup }).resolve(httpSource({ url: "https://nowhere.example/a" }), request()),
       "SOURCE_UNAVAILABLE",
     );
-    expect(error.message).toBe("https://nowhere.example/a has a host name that does not resolve");
+    expect(error.message).toBe("'file-0' at https://nowhere.example/a has a host name that does not resolve");
   });
 });
 

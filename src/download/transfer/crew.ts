@@ -172,7 +172,9 @@ export class Crew {
       case "short":
         return new SourceUnavailable(`${about} ended an answer after ${end.received} of ${end.expected} bytes`);
       case "stalled":
-        return new SourceUnavailable(`${about} sent next to nothing for ${Math.round(this.#tools.stallMs / 1000)} s`);
+        return new SourceUnavailable(
+          `${about} sent nothing or next to nothing for ${Math.round(this.#tools.stallMs / 1000)} s`,
+        );
       case "mismatch":
         return mismatch(file.path, candidate.origin.host, end.message);
       case "changed":

@@ -53,6 +53,6 @@ export class StallGuard {
 
   #giveUp(): void {
     const seconds = Math.round(this.#limitMs / 1000);
-    this.#controller.abort(new SourceUnavailable(`${this.#about} sent next to nothing for ${seconds} s`));
+    this.#controller.abort(new SourceUnavailable(`${this.#about} sent nothing or next to nothing for ${seconds} s`));
   }
 }

@@ -187,7 +187,8 @@ class FileTransfer {
     const { log } = this.#tools;
     const { file, observer } = this.#request;
     const about = { path: file.path, origin: candidate.key, at: this.#part.length, error };
-    if (this.#part.length >= this.#farthest + HELP_BYTES) {
+    const help = Math.min(HELP_BYTES, ((this.#part.from.size ?? Number.POSITIVE_INFINITY) - this.#farthest) / 2);
+    if (this.#part.length > this.#farthest && this.#part.length >= this.#farthest + help) {
       this.#farthest = this.#part.length;
       this.#failures = 0;
       this.#origins.helped(candidate);

@@ -14,6 +14,11 @@ export interface DownloadBenchOptions {
   readonly rounds: number;
 }
 
+export interface ServiceOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly data?: string;
+}
+
 /** What the benches of downloads share. */
 export interface DownloadBench extends DownloadBenchOptions {
   readonly folder: string;
@@ -22,8 +27,8 @@ export interface DownloadBench extends DownloadBenchOptions {
   readonly origins: Origins;
   /** A file below `root`, made when it is first asked for. */
   file(name: string, size: number): Promise<RandomFile>;
-  /** A service of its own, without anything in it, that trusts the origins. */
-  startService(environment?: Readonly<Record<string, string>>): Promise<DrivenService>;
+  /** A service that trusts the origins. Its folder below `folder` is `data`; default a new one. It ends with the bench at the latest. */
+  startService(options?: ServiceOptions): Promise<DrivenService>;
   /** Gives outputs of the former run no way to disturb the next one. */
   settle(): Promise<void>;
   /** Tells the reader something beside the table. */
@@ -36,7 +41,7 @@ export async function openDownloadBench(
   opened: AsyncDisposableStack,
 ): Promise<DownloadBench> {
   const folder = await mkdtemp(join(os.tmpdir(), "model-manager-bench-"));
-  opened.defer(() => rm(folder, { recursive: true, force: true }));
+  opened.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   const root = join(folder, "files");
   await mkdir(root);
   const origins = await startOrigins(folder, root, opened);
@@ -52,13 +57,14 @@ export async function openDownloadBench(
       files.set(name, made);
       return made;
     },
-    startService(environment = {}) {
+    async startService({ environment, data }: ServiceOptions = {}) {
       services += 1;
-      return startDrivenService(join(folder, `service-${services}`), {
+      const service = await startDrivenService(join(folder, data ?? `service-${services}`), {
         MODEL_MANAGER_LOG_LEVEL: "warn",
         NODE_EXTRA_CA_CERTS: origins.authority,
         ...environment,
       });
+      return opened.use(service);
     },
     async settle() {
       await once(spawn("sync", { stdio: "ignore" }), "exit");

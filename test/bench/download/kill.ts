@@ -1,6 +1,5 @@
-import { join } from "node:path";
 import { DownloadState } from "../../../gen/modelmanager/v1/download_pb.ts";
-import { createHttpModel, pollDownload, startDownload, startDrivenService } from "../../support/driven-service.ts";
+import { createHttpModel, pollDownload, startDownload } from "../../support/driven-service.ts";
 import { startOriginProcess } from "../support/origin-process.ts";
 import { boundedBytes, type Row } from "../support/row.ts";
 import { type DownloadBench, sourceFileAt } from "./context.ts";
@@ -15,13 +14,13 @@ export async function killInTheMiddle(bench: DownloadBench): Promise<Row[]> {
   const again: number[] = [];
   for (let round = 0; round < bench.rounds; round += 1) {
     await using origin = await startOriginProcess({ root: bench.root, totalRate: TOTAL_RATE });
-    const data = join(bench.folder, `killed-${round}`);
-    const killed = await startDrivenService(data);
+    const data = `killed-${round}`;
+    const killed = await bench.startService({ data });
     await createHttpModel(killed.client, "killed", [sourceFileAt(origin.base, file)]);
     const downloadId = await startDownload(killed.client, "killed");
     await pollDownload(killed.client, downloadId, ({ completedBytes }) => completedBytes >= size / 2);
     await killed.crash();
-    await using service = await startDrivenService(data);
+    await using service = await bench.startService({ data });
     await pollDownload(service.client, downloadId, ({ state }) => state === DownloadState.SUCCEEDED);
     again.push((await origin.traffic()).bytes - size);
   }

@@ -11,7 +11,9 @@ const CONNECTION_RATE = 20 * 1024 ** 2;
 export async function limitedOrigin(bench: DownloadBench): Promise<Row[]> {
   const file = await bench.file("big.bin", bench.size);
   await using origin = await startOriginProcess({ root: bench.root, connectionRate: CONNECTION_RATE });
-  await using service = await bench.startService({ MODEL_MANAGER_MAX_CONNECTIONS: String(CONNECTIONS) });
+  await using service = await bench.startService({
+    environment: { MODEL_MANAGER_MAX_CONNECTIONS: String(CONNECTIONS) },
+  });
   const ours = { name: "ours", run: () => measureDownloads(service, [sourceFileAt(origin.base, file)]) };
   const results = await interleave([ours], bench.rounds, bench.settle);
   const seconds = median((results.get(ours.name) ?? []).map(({ verifiedSeconds }) => verifiedSeconds));

@@ -12,7 +12,7 @@ export async function memoryOfMany(bench: DownloadBench): Promise<Row[]> {
   for (let index = 0; index < DOWNLOADS; index += 1) {
     contents.push([sourceFileAt(bench.origins.http, await bench.file(`part-${index}.bin`, bytes))]);
   }
-  await using service = await bench.startService({ MODEL_MANAGER_MAX_DOWNLOADS: String(DOWNLOADS) });
+  await using service = await bench.startService({ environment: { MODEL_MANAGER_MAX_DOWNLOADS: String(DOWNLOADS) } });
   const memory = await watchMemory(service.process.pid);
   await measureDownloads(service, ...contents);
   return [boundedBytes(`${DOWNLOADS} downloads at once: memory beyond idle`, await memory?.extra(), 150)];

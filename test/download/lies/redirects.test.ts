@@ -7,7 +7,10 @@ import { type Content, content, cutFirst, lieToGet, MiB, reply } from "./support
 import { createLab, type Lab } from "./support/lab.ts";
 
 let lab: Lab;
+const authority = createAuthority("an authority");
 beforeAll(async () => {
+  // Before there is any thread that takes it over.
+  setDefaultCACertificates([authority.cert]);
   lab = await createLab();
 });
 afterAll(() => lab.close());
@@ -87,8 +90,6 @@ describe("a redirect", () => {
   });
 
   it("from https to http is refused, in the middle too, and the other server sees nothing", async () => {
-    const authority = createAuthority("an authority");
-    setDefaultCACertificates([authority.cert]);
     const object = content();
     const plain = await lab.origin((exchange) => reply(exchange, object));
     const safe = await lab.origin(
