@@ -3,14 +3,18 @@ import { DomainError, isDomainError } from "../domain/errors.ts";
 import { failureOf } from "../domain/failure.ts";
 import type { VersionFile } from "../domain/model.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
+import { Semaphore } from "../lib/semaphore.ts";
 import type { Job, JobTools } from "./job.ts";
 import { record } from "./job-record.ts";
 import type { FileGroup, Plan } from "./plan.ts";
 import { joinLimiters, type RateLimiter } from "./rate-limit.ts";
 import type { TransferObserver } from "./transfer/transfer.ts";
 
-/** Files of one download that are on their way at once. */
-const FILES_AT_ONCE = 4;
+/** Files of one download that are on their way at once: most of the time of small ones is waiting for the disk. */
+const FILES_AT_ONCE = 16;
+/** Of these, so many may be large. */
+const LARGE_AT_ONCE = 4;
+const LARGE_BYTES = 16 * 1024 * 1024;
 
 interface Content {
   readonly digest: Digest;
@@ -28,8 +32,15 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
   };
   for (const group of present) complete(group, group);
   const limiter = joinLimiters(tools.limiter, job.limiter);
+  const large = new Semaphore(LARGE_AT_ONCE);
   await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
-    complete(group, await fetchGroup(tools, { ...job, signal }, group, limiter));
+    const isLarge = (group.file.size ?? LARGE_BYTES) >= LARGE_BYTES;
+    const release = isLarge ? await large.acquire(signal) : undefined;
+    try {
+      complete(group, await fetchGroup(tools, { ...job, signal }, group, limiter));
+    } finally {
+      release?.();
+    }
   });
   return files;
 }

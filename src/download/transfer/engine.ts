@@ -43,14 +43,19 @@ const DEFAULT_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 const DEFAULT_MAX_FAILURES = 8;
 const DEFAULT_HOST_CONNECTIONS = 32;
 const MAX_LANES = 4;
+/** One reads and one hashes, and the system's own write beside them. */
+const THREADS_PER_LANE = 2;
 /** Blocks in memory, of all lanes together: what a process needs for its transfers, however many they are. */
-const SLABS = 80;
+const SLABS = 64;
 const TICK_MS = 50;
 
 /** The transfers of this process, into part files below a folder. */
 export async function createTransfer(options: TransferOptions): Promise<Transfer> {
   const { spool, log, clock, random, isLive, maxConnections, stallMs = DEFAULT_STALL_MS } = options;
-  const lanes = new Lanes(Math.min(availableParallelism(), MAX_LANES), Math.min(TICK_MS, stallMs / 3));
+  const lanes = new Lanes(
+    Math.min(MAX_LANES, Math.ceil(availableParallelism() / THREADS_PER_LANE)),
+    Math.min(TICK_MS, stallMs / 3),
+  );
   const seeker = { spool, isLive, bootId: await readBootId(), writer: randomUUID(), open: new Set<string>() };
   const tools: TransferTools = {
     ...seeker,

@@ -1,5 +1,6 @@
-import { close, fdatasync, openSync, rmSync, writeSync } from "node:fs";
+import { close, fdatasync, openSync, rmSync, write } from "node:fs";
 import { promisify } from "node:util";
+import { Semaphore } from "../../../lib/semaphore.ts";
 import { Bitmap } from "../parts/bitmap.ts";
 import { BLOCK_BYTES, PIECE_BYTES, PIECES_PER_BLOCK } from "../parts/blocks.ts";
 import { Journal, type JournalHeader, type Tail } from "../parts/journal.ts";
@@ -7,9 +8,17 @@ import type { KeptBytes } from "../parts/kept.ts";
 
 const syncData = promisify(fdatasync);
 const closeFile = promisify(close);
+const writeAt = promisify(write);
 
-/** So much is written before it is brought to the disk beside the transfer: then little is lost with the machine, and the end is short. */
+/**
+ * So much is written, and so long waited, before it is brought to the disk beside the transfer: then little is lost with the
+ * machine, and the end is short. What is done in a moment is not slowed down by it.
+ */
 const SYNC_BYTES = 256 * 1024 * 1024;
+const SYNC_MS = 5_000;
+
+/** Writes to one file get into each other's way in the system; but when one ends, the next should be there. */
+const WRITES_AT_ONCE = 2;
 
 /** What a part file is opened with. */
 export interface PartFileOptions {
@@ -26,22 +35,30 @@ export interface Block {
   readonly slab: number;
   /** Bytes of it that are here, from its start. */
   filled: number;
-  /** Of these, those that are in the file. */
+  /** Of these, those that were handed over to be written, and those that are in the file. */
+  submitted: number;
   written: number;
   /** Whether somebody is bringing it. */
   claimed: boolean;
+  /** Resolves when what was submitted is in the file. */
+  writing?: Promise<void>;
+  /** Whether all of it was submitted. */
+  whole?: boolean;
 }
 
 /**
- * A part file and its journal in the thread that writes them. Writes are synchronous: nothing else competes for the file, and
- * the thread has nothing better to do meanwhile. Bytes that were written are never written again: to start over means a new file.
+ * A part file and its journal, written beside the thread that reads the sockets. Bytes that were written are never written
+ * again: to start over means a new file.
  */
 export class PartFile {
   readonly #dataPath: string;
   readonly #journalPath: string;
   #fd: number;
   #journal: Journal;
+  readonly #turns = new Semaphore(WRITES_AT_ONCE);
+  readonly #writes = new Set<Promise<void>>();
   #unsynced = 0;
+  #syncedAt = performance.now();
   #syncing: Promise<void> | undefined;
 
   constructor({ dataPath, journalPath, header, kept }: PartFileOptions) {
@@ -57,15 +74,19 @@ export class PartFile {
   }
 
   /** Writes a block's bytes from where it was written up to `end`; `whole` says that the block ends there. */
-  write(block: Block, bytes: Uint8Array, end: number, whole: boolean): void {
-    const position = block.index * BLOCK_BYTES;
-    for (let done = block.written; done < end; ) done += writeSync(this.#fd, bytes, done, end - done, position + done);
-    const first = Math.floor(block.written / PIECE_BYTES);
-    const last = whole ? Math.ceil(end / PIECE_BYTES) : Math.floor(end / PIECE_BYTES);
-    for (let piece = first; piece < last; piece += 1) this.#journal.wrote(block.index * PIECES_PER_BLOCK + piece);
-    this.#unsynced += end - block.written;
-    block.written = end;
-    if (this.#unsynced >= SYNC_BYTES) this.#syncing ??= this.#syncAside();
+  write(block: Block, bytes: Uint8Array, end: number, whole: boolean): Promise<void> {
+    const { writing: former } = block;
+    block.submitted = end;
+    block.writing = this.#inTurn(async () => {
+      await former;
+      await this.#write(block, bytes, end, whole);
+    });
+    return block.writing;
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#writes);
   }
 
   describe(header: JournalHeader, tails?: readonly Tail[]): void {
@@ -94,10 +115,38 @@ export class PartFile {
   }
 
   async close(): Promise<void> {
+    await this.idle();
     await this.#syncing?.catch(() => {});
     this.#journal.close();
     if (this.#fd >= 0) await closeFile(this.#fd);
     this.#fd = -1;
+  }
+
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const written = this.#turns.acquire().then((release) => write().finally(release));
+    this.#writes.add(written);
+    const forget = () => this.#writes.delete(written);
+    written.then(forget, forget);
+    return written;
+  }
+
+  async #write(block: Block, bytes: Uint8Array, end: number, whole: boolean): Promise<void> {
+    const from = block.written;
+    const position = block.index * BLOCK_BYTES;
+    for (let done = from; done < end; ) {
+      const { bytesWritten } = await writeAt(this.#fd, bytes, done, end - done, position + done);
+      done += bytesWritten;
+    }
+    const first = Math.floor(from / PIECE_BYTES);
+    const last = whole ? Math.ceil(end / PIECE_BYTES) : Math.floor(end / PIECE_BYTES);
+    for (let piece = first; piece < last; piece += 1) this.#journal.wrote(block.index * PIECES_PER_BLOCK + piece);
+    block.written = end;
+    this.#unsynced += end - from;
+    const isDue = this.#unsynced >= SYNC_BYTES && performance.now() - this.#syncedAt >= SYNC_MS;
+    if (!isDue || this.#syncing !== undefined) return;
+    this.#syncing = this.#syncAside();
+    // Whoever brings the end to the disk hears of a failure.
+    this.#syncing.catch(() => {});
   }
 
   async #syncAside(): Promise<void> {
@@ -107,6 +156,7 @@ export class PartFile {
     await syncData(this.#fd);
     journal.synced(snapshot);
     if (journal.fd !== undefined) await syncData(journal.fd);
+    this.#syncedAt = performance.now();
     this.#syncing = undefined;
   }
 }

@@ -61,11 +61,12 @@ export class Receiver {
   #cursor = 0;
   /** Blocks before this were given to the hash. */
   #frontier = 0;
-  /** Slabs that are being hashed. */
-  #hashing = 0;
+  /** Slabs of blocks that were given to the hash, until they are hashed and written. */
+  #leaving = 0;
   #reading = false;
   #stream: HashStream;
   #digested = false;
+  #failed = false;
 
   constructor(options: ReceiverOptions, tools: ReceiverTools, events: ReceiverEvents) {
     this.#tools = tools;
@@ -110,11 +111,6 @@ export class Receiver {
     return { start, position: start, end: last.index * BLOCK_BYTES + this.#lengthOf(last.index) };
   }
 
-  /** Whether all missing bytes are being brought by somebody. */
-  get isClaimed(): boolean {
-    return this.#nextMissing() === undefined;
-  }
-
   /** Gives up what a run has not brought. */
   release(run: Run): void {
     for (let index = Math.floor(run.position / BLOCK_BYTES); index * BLOCK_BYTES < run.end; index += 1) {
@@ -155,9 +151,9 @@ export class Receiver {
     block.filled += count;
     run.position += count;
     const unit = this.#tools.connections() > FEW_CONNECTIONS ? PIECE_BYTES : BLOCK_BYTES;
-    if (block.filled === this.#lengthOf(index)) this.#write(block, block.filled, true);
-    else if (block.filled - block.written >= unit) {
-      this.#write(block, block.filled - (block.filled % PIECE_BYTES), false);
+    if (block.filled === this.#lengthOf(index)) this.#save(block);
+    else if (block.filled - block.submitted >= unit) {
+      this.#write(block, block.filled - (block.filled % PIECE_BYTES), false).catch((error) => this.#fail(error));
     }
   }
 
@@ -165,10 +161,8 @@ export class Receiver {
   end(size: number): void {
     this.#size = size;
     const last = this.#blocks.get(Math.floor(size / BLOCK_BYTES));
-    if (last !== undefined && last.filled === this.#lengthOf(last.index) && last.filled > 0) {
-      this.#write(last, last.filled, true);
-    }
-    this.#advance();
+    if (last !== undefined && last.filled === this.#lengthOf(last.index) && last.filled > 0) this.#save(last);
+    else this.#advance();
   }
 
   describe(header: JournalHeader, size: number | undefined): void {
@@ -178,6 +172,7 @@ export class Receiver {
 
   /** Throws everything away. Nobody may be bringing anything. */
   async restart(header: JournalHeader, size: number | undefined): Promise<void> {
+    await this.#file.idle();
     this.#dropBlocks();
     this.#stream.drop();
     this.#stream = this.#tools.hasher.open(this.#gitBlobSize);
@@ -203,11 +198,11 @@ export class Receiver {
    */
   async close(header: JournalHeader): Promise<boolean> {
     try {
+      await this.#file.idle();
       const tails: Tail[] = [];
       for (const block of this.#blocks.values()) {
         // What finds no room on the disk has to come again; what is there stays.
-        if (block.filled > block.written)
-          tryTo(() => this.#file.write(block, this.#bytesOf(block), block.filled, false));
+        if (block.filled > block.written) await this.#write(block, block.filled, false).catch(() => {});
         if (block.written % PIECE_BYTES !== 0) tails.push([block.index, block.written]);
       }
       this.#file.describe(header, [...tails, ...this.#tails]);
@@ -219,9 +214,20 @@ export class Receiver {
     }
   }
 
-  #write(block: Block, end: number, whole: boolean): void {
-    this.#file.write(block, this.#bytesOf(block), end, whole);
-    if (whole) this.#advance();
+  /** Writes a block that is whole, and lets it be hashed. */
+  #save(block: Block): void {
+    block.whole = true;
+    this.#write(block, block.filled, true).catch((error) => this.#fail(error));
+    this.#advance();
+  }
+
+  #write(block: Block, end: number, whole: boolean): Promise<void> {
+    return this.#file.write(block, this.#tools.slabs.bytes(block.slab, 0, BLOCK_BYTES), end, whole);
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true;
+    this.#events.failed(error);
   }
 
   /** Gives the hash what is next in the file's order, as far as it is here. */
@@ -233,26 +239,23 @@ export class Receiver {
         if (!this.#isKept(index) || this.#reading) break;
         this.#hashKept();
       } else {
-        if (block.written < this.#lengthOf(index) || (this.#size === undefined && block.written < BLOCK_BYTES)) break;
+        if (!block.whole) break;
         this.#blocks.delete(index);
         this.#frontier += 1;
-        this.#hash(block);
+        this.#leave(block);
       }
     }
     const isWhole = this.#size !== undefined && this.#frontier * BLOCK_BYTES >= this.#size;
     if (isWhole && !this.#digested) this.#finish(this.#size ?? 0);
   }
 
-  #hash({ slab, written }: Block): void {
-    this.#hashing += 1;
-    const release = () => {
-      this.#hashing -= 1;
-      this.#tools.slabs.give(slab);
-    };
-    this.#stream.slab(slab, written).then(release, (error) => {
-      release();
-      this.#events.failed(error);
-    });
+  /** Hashes a block, whose memory is free when it is written too. */
+  async #leave({ slab, filled, writing }: Block): Promise<void> {
+    this.#leaving += 1;
+    const [hashed] = await Promise.allSettled([this.#stream.slab(slab, filled), writing]);
+    this.#leaving -= 1;
+    this.#tools.slabs.give(slab);
+    if (hashed.status === "rejected") this.#fail(hashed.reason);
   }
 
   /** Not much at once: other files of the lane want the hash too. */
@@ -271,22 +274,21 @@ export class Receiver {
         this.#advance();
       },
       (error) => {
-        if (stream === this.#stream) this.#events.failed(error);
+        if (stream === this.#stream) this.#fail(error);
       },
     );
   }
 
-  #finish(size: number): void {
+  async #finish(size: number): Promise<void> {
     this.#digested = true;
     const stream = this.#stream;
-    stream.digest().then(
-      (digests) => {
-        if (stream === this.#stream) this.#events.complete(size, digests);
-      },
-      (error) => {
-        if (stream === this.#stream) this.#events.failed(error);
-      },
-    );
+    try {
+      const digests = await stream.digest();
+      await this.#file.idle();
+      if (stream === this.#stream && !this.#failed) this.#events.complete(size, digests);
+    } catch (error) {
+      if (stream === this.#stream) this.#fail(error);
+    }
   }
 
   /** The lowest block with bytes that nobody brings. */
@@ -307,11 +309,11 @@ export class Receiver {
       known.claimed = true;
       return known;
     }
-    if (this.#blocks.size + this.#hashing >= this.#tools.quota()) return undefined;
+    if (this.#blocks.size + this.#leaving >= this.#tools.quota()) return undefined;
     const slab = this.#tools.slabs.take();
     if (slab === undefined) return undefined;
     const here = this.#kept.bytesOf(index, this.#size);
-    const block: Block = { index, slab, filled: here, written: here, claimed: true };
+    const block: Block = { index, slab, filled: here, submitted: here, written: here, claimed: true };
     if (here > 0) readSync(this.#file.fd, this.#tools.slabs.bytes(slab, 0, here), 0, here, index * BLOCK_BYTES);
     this.#blocks.set(index, block);
     this.#tails.delete(index);
@@ -337,19 +339,9 @@ export class Receiver {
     return blockLength(index, this.#size);
   }
 
-  #bytesOf(block: Block): Uint8Array {
-    return this.#tools.slabs.bytes(block.slab, 0, BLOCK_BYTES);
-  }
-
   #dropBlocks(): void {
     const dropped = [...this.#blocks.values()];
     this.#blocks.clear();
     for (const { slab } of dropped) this.#tools.slabs.give(slab);
   }
-}
-
-function tryTo(action: () => void): void {
-  try {
-    action();
-  } catch {}
 }
