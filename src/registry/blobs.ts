@@ -38,49 +38,13 @@ export async function reuse(
   });
 }
 
-async function refer(tx: Transaction, { downloadId }: Lease, digests: readonly Digest[]): Promise<void> {
+/** Notes that a download counts on blobs, whose rows the transaction holds. */
+export async function refer(tx: Transaction, { downloadId }: Lease, digests: readonly Digest[]): Promise<void> {
   if (digests.length === 0) return;
   await tx.execute(sql`
     insert into blob_references (download_id, digest)
     select ${downloadId}::uuid, digest from unnest(${textArray(digests)}) as digest
     on conflict do nothing`);
-}
-
-/** Makes a blob's row unless it is there, and holds it against whoever takes blobs away, who may come in between. */
-async function holdRow(tx: Transaction, digest: Digest, size: number): Promise<void> {
-  const isBlob = eq(blobs.digest, digest);
-  for (let held = 0; held === 0; ) {
-    await tx.insert(blobs).values({ digest, size, state: "WRITING" }).onConflictDoNothing();
-    held = (await tx.select({ digest: blobs.digest }).from(blobs).where(isBlob).for("key share")).length;
-  }
-}
-
-/** See `DownloadJobs.admit`. */
-export async function admit(
-  database: Database,
-  lease: Lease,
-  digest: Digest,
-  size: number,
-  place: () => Promise<void>,
-): Promise<void> {
-  await database.transact(async (tx) => {
-    await lockHeld(tx, lease);
-    await holdRow(tx, digest, size);
-    await refer(tx, lease, [digest]);
-  });
-  await database.transact(
-    async (tx, changes) => {
-      // The download's row is not locked, so that it can be cancelled meanwhile; the reference keeps the blob until then.
-      const held = await tx.select({ id: downloads.id }).from(downloads).where(isHeld(lease));
-      if (held.length === 0) throw leaseStale(lease);
-      const isBlob = eq(blobs.digest, digest);
-      const [former] = await tx.select({ state: blobs.state }).from(blobs).where(isBlob).for("no key update");
-      await place();
-      await tx.update(blobs).set({ state: "READY", size, releasedTime: clock }).where(isBlob);
-      if (former?.state === "DAMAGED") await markVersions(tx, changes, digest);
-    },
-    { unbounded: true },
-  );
 }
 
 /** BLOB_NOT_FOUND unless the store has the blob of every file, in its size; holds their rows for the rest of the transaction. */

@@ -123,9 +123,16 @@ export function isHeld(lease: Lease) {
   return and(eq(downloads.id, lease.downloadId), eq(downloads.epoch, lease.epoch), isLive);
 }
 
-/** Locks a download that the lease gives the right to, without its model; LEASE_STALE. */
-export async function lockHeld(tx: Transaction, lease: Lease): Promise<DownloadRow> {
-  const [row] = await tx.select().from(downloads).where(isHeld(lease)).for("update");
+/**
+ * Locks a download that the lease gives the right to, without its model; LEASE_STALE. Those who do not change it `share` the lock,
+ * and do not wait for each other.
+ */
+export async function lockHeld(
+  tx: Transaction,
+  lease: Lease,
+  strength: "update" | "share" = "update",
+): Promise<DownloadRow> {
+  const [row] = await tx.select().from(downloads).where(isHeld(lease)).for(strength);
   if (row === undefined) throw leaseStale(lease);
   return row;
 }

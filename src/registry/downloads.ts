@@ -5,7 +5,8 @@ import type { Download } from "../domain/download.ts";
 import type { ListRequest, Page } from "../domain/page.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { StartDownload } from "../domain/ports/downloads.ts";
-import { admit, reuse } from "./blobs.ts";
+import { Admissions } from "./admissions.ts";
+import { reuse } from "./blobs.ts";
 import { settleModel } from "./change-model.ts";
 import type { Database } from "./database.ts";
 import { cancel, pause, resume, update } from "./download-control.ts";
@@ -41,6 +42,7 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     .from(downloads)
     .where(eq(downloads.id, sql.placeholder("id")))
     .prepare("get_download");
+  const admissions = new Admissions(database);
   return {
     start: (request) => start(database, request),
     async get(downloadId) {
@@ -61,7 +63,7 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     fail: (lease, failure, progress) => fail(database, lease, failure, progress),
     publish: (lease, publication) => publish(database, lease, publication),
     reuse: (lease, digests) => reuse(database, lease, digests),
-    admit: (lease, digest, size, place) => admit(database, lease, digest, size, place),
+    admit: (lease, digest, size, place) => admissions.admit(lease, { digest, size, place }),
     saveProgress: (entries) => saveProgress(database, entries),
     readProgress: (downloadIds) => readProgress(database, downloadIds),
   };

@@ -14,6 +14,7 @@ import { type DiskLayout, diskLayout } from "./disk-layout.ts";
 import { emptyQuarantine, putAside, quarantineBlob } from "./disk-quarantine.ts";
 import { verifyBlob } from "./disk-verify.ts";
 import { FileHasher } from "./file-hasher.ts";
+import { syncFolder } from "./sync-folder.ts";
 
 /** What a store on a disk needs. */
 export interface DiskStoreOptions {
@@ -127,10 +128,4 @@ async function ifThere<Result>(layout: DiskLayout, lookUp: () => Promise<Result>
     await access(layout.blobs);
     return undefined;
   }
-}
-
-/** Makes a name that was put into a folder survive a loss of power. */
-async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, "r");
-  await handle.sync();
 }

@@ -277,7 +277,7 @@ describe("progress", () => {
   it("begins with a snapshot, never goes back, comes at most ten times a second, and ends with the end", async () => {
     const service = await cluster.replica();
     service.start();
-    const files = Array.from({ length: 6 }, () => serve(randomBytes(MiB), { bytesPerSecond: 2 * MiB }));
+    const files = Array.from({ length: 20 }, () => serve(randomBytes(MiB / 4), { bytesPerSecond: MiB / 2 }));
     const modelId = await cluster.model(...files.map(({ url }, index) => ({ url, path: `f${index}` })));
     const begin = performance.now();
     const { messages } = await download(service, modelId);
@@ -287,17 +287,17 @@ describe("progress", () => {
     const counted = messages.map(({ completedBytes }) => completedBytes);
     expect(counted).toEqual([...counted].sort((a, b) => a - b));
     expect(messages.slice(0, -1).some(({ state }) => state === "SUCCEEDED")).toBe(false);
-    expect(messages.at(-1)).toMatchObject({ state: "SUCCEEDED", completedFiles: 6, bytesPerSecond: 0 });
+    expect(messages.at(-1)).toMatchObject({ state: "SUCCEEDED", completedFiles: 20, bytesPerSecond: 0 });
     const transferring = messages.filter(({ state, bytesPerSecond }) => state === "TRANSFERRING" && bytesPerSecond > 0);
     expect(transferring.length).toBeGreaterThan(0);
     expect(transferring.every(({ etaMs }) => etaMs !== undefined)).toBe(true);
     // Taken together, the messages tell how every file ended.
     const told = new Map(messages.flatMap((message) => message.files.map((file) => [file.path, file] as const)));
     expect([...told.values()].map(({ state, completedBytes }) => [state, completedBytes])).toEqual(
-      Array.from({ length: 6 }, () => ["COMPLETE", MiB]),
+      Array.from({ length: 20 }, () => ["COMPLETE", MiB / 4]),
     );
     // While files wait for their turn, nothing is told of them.
-    expect(messages.some((message) => message.totalFiles === 6 && message.files.length < 6)).toBe(true);
+    expect(messages.some((message) => message.totalFiles === 20 && message.files.length < 20)).toBe(true);
     await service.stop(1000);
   });
 
@@ -411,7 +411,7 @@ describe("owners", () => {
   it("leave what they have no room for to others", async () => {
     const service = await cluster.replica({ maxDownloads: 1 });
     service.start();
-    const slow = serve(randomBytes(MiB), { bytesPerSecond: MiB });
+    const slow = serve(randomBytes(MiB), { bytesPerSecond: MiB / 2 });
     const [one, two] = [
       await cluster.model({ url: slow.url, path: "a" }),
       await cluster.model({ url: slow.url, path: "b" }),

@@ -421,12 +421,12 @@ describe("blobs", () => {
 
 describe("while blobs are being placed", () => {
   /** Admits blobs whose placing takes until `finish` is called; resolves when `count` of them are being placed. */
-  async function admitSlowly(lease: Lease, characters: string, count: number) {
+  async function admitSlowly(leases: readonly Lease[], characters: string, count: number) {
     const { promise: go, resolve: finish } = Promise.withResolvers<void>();
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     let placing = 0;
-    const admitted = [...characters].map((character) =>
-      registry.jobs.admit(lease, digest(character), 1, async () => {
+    const admitted = [...characters].map((character, index) =>
+      registry.jobs.admit(leases[index % leases.length] as Lease, digest(character), 1, async () => {
         placing += 1;
         if (placing === count) begin();
         await go;
@@ -436,18 +436,36 @@ describe("while blobs are being placed", () => {
     return { finish, admitted: Promise.all(admitted) };
   }
 
+  test("those of one download that come meanwhile go together, and one that fails holds no other up", async () => {
+    await registry.models.create(newModel("together"), {});
+    const { lease } = await startAndClaim(registry, "together");
+    const { finish, admitted } = await admitSlowly([lease], "q", 1);
+    const failing = registry.jobs.admit(lease, digest("r"), 1, () => Promise.reject(new Error("no room")));
+    const others = [..."stu"].map((character) => registry.jobs.admit(lease, digest(character), 1, async () => {}));
+    failing.catch(() => {});
+    finish();
+    await admitted;
+    await Promise.all(others);
+    await expect(failing).rejects.toThrow("no room");
+    const found = await registry.jobs.reuse(lease, [..."qrstu"].map(digest));
+    expect([...found.keys()].sort()).toEqual([..."qstu"].map(digest).sort());
+  });
+
   test("other calls have connections left", async () => {
-    await registry.models.create(newModel("crowded"), {});
-    const { lease } = await startAndClaim(registry, "crowded");
-    const { finish, admitted } = await admitSlowly(lease, "abcdefghijklmno", 5);
+    const leases: Lease[] = [];
+    for (let index = 0; index < 5; index += 1) {
+      await registry.models.create(newModel(`crowded-${index}`), {});
+      leases.push((await startAndClaim(registry, `crowded-${index}`)).lease);
+    }
+    const { finish, admitted } = await admitSlowly(leases, "abcdefghijklmno", 5);
     try {
-      const calls = Array.from({ length: 20 }, () => registry.models.get("crowded"));
+      const calls = Array.from({ length: 20 }, () => registry.models.get("crowded-0"));
       expect(await Promise.all(calls)).toHaveLength(20);
     } finally {
       finish();
     }
     await admitted;
-    expect(await registry.jobs.reuse(lease, [digest("a"), digest("o")])).toEqual(
+    expect(await registry.jobs.reuse(leases[0] as Lease, [digest("a"), digest("o")])).toEqual(
       new Map([
         [digest("a"), 1],
         [digest("o"), 1],
@@ -461,7 +479,7 @@ describe("while blobs are being placed", () => {
     await registry.jobs.admit(owner.lease, digest("p"), 1, async () => {});
     await advanceToVerifying(registry, owner.lease);
     const late = await startAndClaim(registry, "hasty", "late");
-    const { finish, admitted } = await admitSlowly(late.lease, "p", 1);
+    const { finish, admitted } = await admitSlowly([late.lease], "p", 1);
     try {
       expect(await registry.jobs.reuse(owner.lease, [digest("p")])).toEqual(new Map([[digest("p"), 1]]));
       const version = await registry.jobs.publish(owner.lease, {

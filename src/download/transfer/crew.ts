@@ -137,7 +137,7 @@ export class Crew {
     member.connection = connection;
     const { received, end } = await ended;
     member.connection = undefined;
-    if (received >= HELP_BYTES) origins.helped(candidate);
+    if (received >= HELP_BYTES || (end.why === "done" && received > 0)) origins.helped(candidate);
     switch (end.why) {
       case "done":
         // If it was not told to end, its server ends a connection after each answer.

@@ -52,6 +52,7 @@ const TICK_MS = 50;
 /** The transfers of this process, into part files below a folder. */
 export async function createTransfer(options: TransferOptions): Promise<Transfer> {
   const { spool, log, clock, random, isLive, maxConnections, stallMs = DEFAULT_STALL_MS } = options;
+  const { backoff = DEFAULT_BACKOFF } = options;
   const lanes = new Lanes(
     Math.min(MAX_LANES, Math.ceil(availableParallelism() / THREADS_PER_LANE)),
     Math.min(TICK_MS, stallMs / 3),
@@ -65,9 +66,9 @@ export async function createTransfer(options: TransferOptions): Promise<Transfer
     clock,
     random,
     budget: new ConnectionBudget(maxConnections, options.maxHostConnections ?? DEFAULT_HOST_CONNECTIONS),
-    circuits: new HostCircuits(clock, random),
+    circuits: new HostCircuits(clock, random, backoff),
     stallMs,
-    backoff: options.backoff ?? DEFAULT_BACKOFF,
+    backoff,
     maxFailures: options.maxFailures ?? DEFAULT_MAX_FAILURES,
   };
   return {

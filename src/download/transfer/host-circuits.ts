@@ -8,7 +8,6 @@ interface Circuit {
 
 /** So many failures in a row, of whatever files, open the circuit of a host. */
 const TOLERATED = 5;
-const BACKOFF: Backoff = { baseMs: 1_000, maxMs: 60_000 };
 /** How long the first one after a pause has the host for itself. */
 const TRIAL_MS = 10_000;
 
@@ -19,11 +18,14 @@ const TRIAL_MS = 10_000;
 export class HostCircuits {
   readonly #clock: Clock;
   readonly #random: () => number;
+  readonly #backoff: Backoff;
   readonly #circuits = new Map<string, Circuit>();
 
-  constructor(clock: Clock, random: () => number) {
+  /** `backoff` is how long a host is left alone, from the failure that opens its circuit on. */
+  constructor(clock: Clock, random: () => number, backoff: Backoff) {
     this.#clock = clock;
     this.#random = random;
+    this.#backoff = backoff;
   }
 
   /** When the host may be asked again, by the clock; in the past if it may be now. */
@@ -42,7 +44,7 @@ export class HostCircuits {
     this.#circuits.set(host, circuit);
     circuit.failures += 1;
     if (circuit.failures < TOLERATED) return;
-    circuit.openUntil = this.#clock.now() + backoffMs(BACKOFF, circuit.failures - TOLERATED + 1, this.#random);
+    circuit.openUntil = this.#clock.now() + backoffMs(this.#backoff, circuit.failures - TOLERATED + 1, this.#random);
   }
 
   /** The host brought bytes. */

@@ -125,6 +125,7 @@ class FileTransfer {
       const release = await budget.acquire(lead.origin.host, signal);
       try {
         await feedFrom(part, lead, this.#request, stallMs);
+        this.#origins.helped(lead);
       } finally {
         release();
       }
