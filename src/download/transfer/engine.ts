@@ -46,7 +46,7 @@ const MAX_LANES = 4;
 /** One reads and one hashes, and the system's own write beside them. */
 const THREADS_PER_LANE = 2;
 /** Blocks in memory, of all lanes together: what a process needs for its transfers, however many they are. */
-const SLABS = 64;
+const SLABS = 44;
 const TICK_MS = 50;
 
 /** The transfers of this process, into part files below a folder. */

@@ -214,6 +214,8 @@ export class Connection {
     if (this.#trickled >= LIFE_BYTES) this.#lives();
     this.#work.filled(run, count);
     if (run.position === this.#bodyEnd) this.#finishRun(run);
+    // In time for the answer to begin when this one ends, but no earlier: what is asked for takes memory from others.
+    else if (this.#runs.length === 1 && run.end - run.position <= run.position - run.start) this.#ask();
   }
 
   #finishRun(run: Run): void {
@@ -266,7 +268,6 @@ export class Connection {
     this.#interim = 0;
     const wrong = this.#begin(run, head);
     if (wrong !== undefined) this.end(wrong);
-    else if (this.#runs.length === 1) this.#ask();
   }
 
   /** Begins a body; answers what is wrong with it. */

@@ -15,7 +15,7 @@ const writeAt = promisify(write);
  * machine, and the end is short. What is done in a moment is not slowed down by it.
  */
 const SYNC_BYTES = 256 * 1024 * 1024;
-const SYNC_MS = 5_000;
+const SYNC_MS = 15_000;
 
 /** Writes to one file get into each other's way in the system; but when one ends, the next should be there. */
 const WRITES_AT_ONCE = 2;
