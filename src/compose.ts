@@ -87,6 +87,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     log: log.child({ room: "download" }),
     maxDownloads: config.maxDownloads,
     maxConnections: config.maxConnections,
+    maxHostConnections: config.maxHostConnections,
     rateLimit: config.rateLimit,
     headroom: config.headroom,
     quota,

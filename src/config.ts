@@ -40,6 +40,8 @@ export interface Config {
   readonly maxDownloads: number;
   /** Connections to sources of this process at a time. `MODEL_MANAGER_MAX_CONNECTIONS`, default 64. */
   readonly maxConnections: number;
+  /** Of these, to one host. `MODEL_MANAGER_MAX_HOST_CONNECTIONS`, default 32. */
+  readonly maxHostConnections: number;
   /** The most bytes a second that this process downloads; absent for no limit. `MODEL_MANAGER_RATE_LIMIT`. */
   readonly rateLimit?: number;
   /**
@@ -169,6 +171,7 @@ function assemble(values: VariableValues): Config {
     workerLeaseMs: values.MODEL_MANAGER_WORKER_LEASE,
     maxDownloads: values.MODEL_MANAGER_MAX_DOWNLOADS,
     maxConnections: values.MODEL_MANAGER_MAX_CONNECTIONS,
+    maxHostConnections: values.MODEL_MANAGER_MAX_HOST_CONNECTIONS,
     rateLimit: values.MODEL_MANAGER_RATE_LIMIT,
     headroom: values.MODEL_MANAGER_HEADROOM,
     quota: values.MODEL_MANAGER_QUOTA,

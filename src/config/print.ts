@@ -24,6 +24,7 @@ export function printConfig(config: Config): string {
     MODEL_MANAGER_WORKER_LEASE: formatDuration(config.workerLeaseMs),
     MODEL_MANAGER_MAX_DOWNLOADS: String(config.maxDownloads),
     MODEL_MANAGER_MAX_CONNECTIONS: String(config.maxConnections),
+    MODEL_MANAGER_MAX_HOST_CONNECTIONS: String(config.maxHostConnections),
     MODEL_MANAGER_RATE_LIMIT: config.rateLimit === undefined ? undefined : formatBytes(config.rateLimit),
     MODEL_MANAGER_HEADROOM: config.headroom && formatPortion(config.headroom),
     MODEL_MANAGER_QUOTA: config.quota === undefined ? undefined : formatBytes(config.quota),

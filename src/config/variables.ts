@@ -136,6 +136,7 @@ export const VARIABLES = {
   MODEL_MANAGER_WORKER_LEASE: within(parseDuration, 100, HOUR, "from 100ms to 1h").prefault("30s"),
   MODEL_MANAGER_MAX_DOWNLOADS: wholeNumber(1, 1_000).prefault("4"),
   MODEL_MANAGER_MAX_CONNECTIONS: wholeNumber(1, 10_000).prefault("64"),
+  MODEL_MANAGER_MAX_HOST_CONNECTIONS: wholeNumber(1, 10_000).prefault("32"),
   MODEL_MANAGER_RATE_LIMIT: within(parseBytes, 1024, 2 ** 50, "from 1KiB to 1PiB (a second)").optional(),
   MODEL_MANAGER_HEADROOM: parsed(parsePortion).optional(),
   MODEL_MANAGER_QUOTA: within(parseBytes, 1, 2 ** 53 - 1, "at least 1 byte").optional(),

@@ -37,6 +37,8 @@ export interface DownloadsOptions {
   readonly maxDownloads: number;
   /** Connections to sources of this process at once. */
   readonly maxConnections: number;
+  /** Of these, to one host. Default 32. */
+  readonly maxHostConnections?: number;
   /** Bytes a second of all downloads of this process; absent for no limit. */
   readonly rateLimit?: number;
   /** What stays free on the store's disk. Default: the larger of 5 % of it and 1 GiB. */
@@ -103,6 +105,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
     random,
     isLive,
     maxConnections: options.maxConnections,
+    maxHostConnections: options.maxHostConnections,
     stallMs,
     backoff: sourceBackoff,
   });

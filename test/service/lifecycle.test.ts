@@ -111,7 +111,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
     await once(stream, "response");
     service.kill("SIGTERM");
     expect(await service.exited).toEqual({ code: 0, signal: null });
-    expect(service.output()).toContain("download parked");
+    expect(service.output()).toContain("download released");
     expect(service.output()).not.toContain("did not stop in time");
   });
 

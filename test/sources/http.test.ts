@@ -161,7 +161,7 @@ describe("resolving", () => {
       "SOURCE_UNAVAILABLE",
     );
     expect(away).toBeInstanceOf(SourceUnavailable);
-    expect(away.message).toBe("http://127.0.0.1:1/a refuses the connection");
+    expect(away.message).toBe("'file-0' at http://127.0.0.1:1/a refuses the connection");
   });
 });
 

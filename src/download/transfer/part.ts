@@ -173,9 +173,10 @@ export class Part {
     const lost = this.#length > 0;
     const { bootId, writer } = this.#header;
     this.#header = { bootId, writer, size };
+    await this.#file?.ask({ kind: "restart", header: this.#header, size });
+    // Only now: before the answer the lane may still tell of the bytes that go.
     this.#completion = Promise.withResolvers();
     this.#completion.promise.catch(() => {});
-    await this.#file?.ask({ kind: "restart", header: this.#header, size });
     this.#length = 0;
     this.#credit.took(0);
     if (lost) await this.#request.observer.restarted();

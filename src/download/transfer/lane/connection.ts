@@ -1,26 +1,18 @@
-import { parseContentLength, parseContentRange } from "../../../lib/http/content-range.ts";
 import { MAX_HEAD_BYTES, parseResponseHead, type ResponseHead } from "../../../lib/http/response-head.ts";
-import { validatorOf } from "../../../lib/http/validator.ts";
 import { systemCode } from "../../../lib/system-error.ts";
+import { type AnsweredFile, judgeAnswer } from "./answer.ts";
 import type { ConnectionEnd } from "./lane-messages.ts";
 import type { Run } from "./receiver.ts";
 import type { Wire } from "./wire.ts";
 
 /** Where a connection gets its work, and puts what it brings. */
-export interface ConnectionWork {
+export interface ConnectionWork extends AnsweredFile {
   /** The next bytes to ask for; undefined if there are none now. */
   claim(): Run | undefined;
   release(run: Run): void;
   /** Where the next bytes go; undefined if they have to wait. */
   spaceFor(run: Run): Uint8Array | undefined;
   filled(run: Run, count: number): void;
-  /** Whether the whole file may come in one answer, and go on from its first byte. */
-  takesWhole(): boolean;
-  /** The size of the whole file and what its object is pinned by, as far as they are known. */
-  readonly size: number | undefined;
-  readonly validator: string | undefined;
-  /** What an answer says of the object; answers what is wrong with that. */
-  agree(size: number, validator: string | undefined): ConnectionEnd | undefined;
 }
 
 export interface ConnectionOptions {
@@ -266,45 +258,12 @@ export class Connection {
       return;
     }
     this.#interim = 0;
-    const wrong = this.#begin(run, head);
-    if (wrong !== undefined) this.end(wrong);
-  }
-
-  /** Begins a body; answers what is wrong with it. */
-  #begin(run: Run, { status, headers, keepAlive }: ResponseHead): ConnectionEnd | undefined {
-    this.#keepAlive = keepAlive;
-    if (status !== 200 && status !== 206) return { why: "answer", status, headers };
-    if ((headers["content-encoding"] ?? "identity") !== "identity") return { why: "unsupported" };
-    const length = parseContentLength(headers["content-length"]);
-    if (length === undefined && headers["content-length"] !== undefined)
-      throw new Error("the content length is no number");
-    if (headers["transfer-encoding"] !== undefined) return { why: "unsupported" };
-    if (status === 200) return this.#beginWhole(run, length, validatorOf(headers));
-    const range = parseContentRange(headers["content-range"]);
-    if (range?.total === undefined) return { why: "unsupported" };
-    if (
-      range.start !== run.position ||
-      range.end > run.end ||
-      (length ?? range.end - range.start) !== range.end - range.start
-    ) {
-      return { why: "mismatch", message: "another range was answered than was asked for" };
+    this.#keepAlive = head.keepAlive;
+    const judged = judgeAnswer(head, run, this.#work, this.#runs.length === 1);
+    if ("why" in judged) this.end(judged);
+    else {
+      this.#bodyEnd = judged.bodyEnd;
+      run.end = Math.max(run.end, judged.bodyEnd);
     }
-    const wrong = this.#work.agree(range.total, validatorOf(headers));
-    if (wrong === undefined) this.#bodyEnd = range.end;
-    return wrong;
-  }
-
-  #beginWhole(run: Run, length: number | undefined, validator: string | undefined): ConnectionEnd | undefined {
-    const { validator: pinned, size } = this.#work;
-    if (pinned !== undefined && validator !== undefined && pinned !== validator) return { why: "changed" };
-    if (length === undefined) return { why: "unsupported" };
-    if (size !== undefined && size !== length) {
-      return { why: "mismatch", message: `${size} bytes were announced, the source has ${length}` };
-    }
-    // All is asked for with the first range: another may be asked for and would come after the whole.
-    if (this.#runs.length > 1 || run.position !== 0 || !this.#work.takesWhole()) return { why: "unranged" };
-    run.end = length;
-    this.#bodyEnd = length;
-    return this.#work.agree(length, validator);
   }
 }

@@ -97,11 +97,7 @@ export class LaneFile implements ConnectionWork {
     return this.#receiver.isEmpty && this.#connections.size === 1;
   }
 
-  agree(size: number, validator: string | undefined): ConnectionEnd | undefined {
-    const known = this.size;
-    if (known !== undefined && known !== size) {
-      return { why: "mismatch", message: `${known} bytes were announced, the source has ${size}` };
-    }
+  agree(validator: string | undefined): ConnectionEnd | undefined {
     if (!this.#options.checked) {
       if (validator === undefined) return { why: "unpinned" };
       if (this.validator !== undefined && this.validator !== validator) return { why: "changed" };

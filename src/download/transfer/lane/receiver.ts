@@ -3,7 +3,8 @@ import { BLOCK_BYTES, blockLength, PIECE_BYTES } from "../parts/blocks.ts";
 import type { JournalHeader, Tail } from "../parts/journal.ts";
 import { Kept, NOTHING_KEPT } from "../parts/kept.ts";
 import type { HashDigests } from "./hash-messages.ts";
-import type { Hasher, HashStream } from "./hasher.ts";
+import { HashOrder, type OrderedBytes } from "./hash-order.ts";
+import type { Hasher } from "./hasher.ts";
 import type { Gap } from "./lane-messages.ts";
 import { type Block, PartFile, type PartFileOptions } from "./part-file.ts";
 import type { Slabs } from "./slabs.ts";
@@ -41,16 +42,14 @@ export interface ReceiverEvents {
 const MOST_BLOCKS_PER_RUN = 8;
 /** Of more connections than this in a lane each writes smaller pieces, so that a kill costs little however many they are. */
 const FEW_CONNECTIONS = 6;
-const READ_BLOCKS = 8;
 
 /**
  * Puts the bytes of one file together. Missing bytes are claimed from the front, block by block; each block has memory of its
  * own until its bytes are written and hashed in the file's order. Who is ahead of the hash waits for it, and is never read again.
  */
-export class Receiver {
+export class Receiver implements OrderedBytes {
   readonly #tools: ReceiverTools;
   readonly #events: ReceiverEvents;
-  readonly #gitBlobSize: number | undefined;
   readonly #file: PartFile;
   #kept: Kept;
   /** Of blocks that nobody has claimed since. */
@@ -59,24 +58,17 @@ export class Receiver {
   readonly #blocks = new Map<number, Block>();
   /** Blocks before this are kept, or were claimed once. */
   #cursor = 0;
-  /** Blocks before this were given to the hash. */
-  #frontier = 0;
-  /** Slabs of blocks that were given to the hash, until they are hashed and written. */
-  #leaving = 0;
-  #reading = false;
-  #stream: HashStream;
-  #digested = false;
+  readonly #order: HashOrder;
   #failed = false;
 
   constructor(options: ReceiverOptions, tools: ReceiverTools, events: ReceiverEvents) {
     this.#tools = tools;
     this.#events = events;
-    this.#gitBlobSize = options.gitBlobSize;
     this.#file = new PartFile(options);
     this.#kept = new Kept(options.kept);
     this.#tails = new Map(options.kept.tails);
     this.#size = options.size;
-    this.#stream = tools.hasher.open(options.gitBlobSize);
+    this.#order = new HashOrder(tools.hasher, options.gitBlobSize, this);
   }
 
   /** Bytes of the whole file, once known. */
@@ -86,13 +78,49 @@ export class Receiver {
 
   /** Whether nothing of the file is here or on its way. */
   get isEmpty(): boolean {
-    return this.#frontier === 0 && !this.#isKept(0) && [...this.#blocks.values()].every(({ filled }) => filled === 0);
+    return this.#order.next === 0 && !this.#isKept(0) && [...this.#blocks.values()].every(({ filled }) => filled === 0);
   }
 
   /** Begins to hash what is kept. */
   start(): void {
-    this.#advance();
+    this.#order.advance();
   }
+
+  // What the order of hashing asks.
+
+  get fd(): number {
+    return this.#file.fd;
+  }
+
+  take(index: number): Block | undefined {
+    const block = this.#blocks.get(index);
+    if (!block?.whole) return undefined;
+    this.#blocks.delete(index);
+    return block;
+  }
+
+  isKept(index: number): boolean {
+    return !this.#blocks.has(index) && this.#isKept(index);
+  }
+
+  free(slab: number): void {
+    this.#tools.slabs.give(slab);
+  }
+
+  hashed(digests: HashDigests): void {
+    const size = this.#size ?? 0;
+    // What is not written has failed, which is told by itself.
+    void this.#file.idle().then(() => {
+      if (!this.#failed) this.#events.complete(size, digests);
+    });
+  }
+
+  failed(error: unknown): void {
+    this.#failed = true;
+    this.#events.failed(error);
+  }
+
+  // What those ask who bring bytes.
 
   /** The lowest missing bytes that nobody brings, as many as one connection should; undefined while there are none, or no memory for them. */
   claim(): Run | undefined {
@@ -153,7 +181,7 @@ export class Receiver {
     const unit = this.#tools.connections() > FEW_CONNECTIONS ? PIECE_BYTES : BLOCK_BYTES;
     if (block.filled === this.#lengthOf(index)) this.#save(block);
     else if (block.filled - block.submitted >= unit) {
-      this.#write(block, block.filled - (block.filled % PIECE_BYTES), false).catch((error) => this.#fail(error));
+      this.#write(block, block.filled - (block.filled % PIECE_BYTES), false).catch((error) => this.failed(error));
     }
   }
 
@@ -162,7 +190,7 @@ export class Receiver {
     this.#size = size;
     const last = this.#blocks.get(Math.floor(size / BLOCK_BYTES));
     if (last !== undefined && last.filled === this.#lengthOf(last.index) && last.filled > 0) this.#save(last);
-    else this.#advance();
+    else this.#order.advance();
   }
 
   describe(header: JournalHeader, size: number | undefined): void {
@@ -174,15 +202,11 @@ export class Receiver {
   async restart(header: JournalHeader, size: number | undefined): Promise<void> {
     await this.#file.idle();
     this.#dropBlocks();
-    this.#stream.drop();
-    this.#stream = this.#tools.hasher.open(this.#gitBlobSize);
+    this.#order.restart();
     this.#kept = new Kept(NOTHING_KEPT);
     this.#tails = new Map();
     this.#size = size;
     this.#cursor = 0;
-    this.#frontier = 0;
-    this.#reading = false;
-    this.#digested = false;
     await this.#file.restart(header);
   }
 
@@ -208,7 +232,7 @@ export class Receiver {
       this.#file.describe(header, [...tails, ...this.#tails]);
       return this.#file.isOfUse;
     } finally {
-      this.#stream.drop();
+      this.#order.drop();
       this.#dropBlocks();
       await this.#file.close();
     }
@@ -217,78 +241,12 @@ export class Receiver {
   /** Writes a block that is whole, and lets it be hashed. */
   #save(block: Block): void {
     block.whole = true;
-    this.#write(block, block.filled, true).catch((error) => this.#fail(error));
-    this.#advance();
+    this.#write(block, block.filled, true).catch((error) => this.failed(error));
+    this.#order.advance();
   }
 
   #write(block: Block, end: number, whole: boolean): Promise<void> {
     return this.#file.write(block, this.#tools.slabs.bytes(block.slab, 0, BLOCK_BYTES), end, whole);
-  }
-
-  #fail(error: unknown): void {
-    this.#failed = true;
-    this.#events.failed(error);
-  }
-
-  /** Gives the hash what is next in the file's order, as far as it is here. */
-  #advance(): void {
-    for (;;) {
-      const index = this.#frontier;
-      const block = this.#blocks.get(index);
-      if (block === undefined) {
-        if (!this.#isKept(index) || this.#reading) break;
-        this.#hashKept();
-      } else {
-        if (!block.whole) break;
-        this.#blocks.delete(index);
-        this.#frontier += 1;
-        this.#leave(block);
-      }
-    }
-    const isWhole = this.#size !== undefined && this.#frontier * BLOCK_BYTES >= this.#size;
-    if (isWhole && !this.#digested) this.#finish(this.#size ?? 0);
-  }
-
-  /** Hashes a block, whose memory is free when it is written too. */
-  async #leave({ slab, filled, writing }: Block): Promise<void> {
-    this.#leaving += 1;
-    const [hashed] = await Promise.allSettled([this.#stream.slab(slab, filled), writing]);
-    this.#leaving -= 1;
-    this.#tools.slabs.give(slab);
-    if (hashed.status === "rejected") this.#fail(hashed.reason);
-  }
-
-  /** Not much at once: other files of the lane want the hash too. */
-  #hashKept(): void {
-    const first = this.#frontier;
-    do this.#frontier += 1;
-    while (this.#frontier - first < READ_BLOCKS && !this.#blocks.has(this.#frontier) && this.#isKept(this.#frontier));
-    const start = first * BLOCK_BYTES;
-    const end = Math.min(this.#frontier * BLOCK_BYTES, this.#size ?? Number.POSITIVE_INFINITY);
-    const stream = this.#stream;
-    this.#reading = true;
-    stream.read(this.#file.fd, start, end - start).then(
-      () => {
-        if (stream !== this.#stream) return;
-        this.#reading = false;
-        this.#advance();
-      },
-      (error) => {
-        if (stream === this.#stream) this.#fail(error);
-      },
-    );
-  }
-
-  async #finish(size: number): Promise<void> {
-    this.#digested = true;
-    const stream = this.#stream;
-    try {
-      const digests = await stream.digest();
-      await this.#file.idle();
-      if (stream === this.#stream && !this.#failed) this.#events.complete(size, digests);
-    } catch (error) {
-      if (stream === this.#stream) this.#fail(error);
-    }
   }
 
   /** The lowest block with bytes that nobody brings. */
@@ -309,7 +267,7 @@ export class Receiver {
       known.claimed = true;
       return known;
     }
-    if (this.#blocks.size + this.#leaving >= this.#tools.quota()) return undefined;
+    if (this.#blocks.size + this.#order.leaving >= this.#tools.quota()) return undefined;
     const slab = this.#tools.slabs.take();
     if (slab === undefined) return undefined;
     const here = this.#kept.bytesOf(index, this.#size);
@@ -324,11 +282,11 @@ export class Receiver {
   #isAbsent(index: number): boolean {
     const block = this.#blocks.get(index);
     if (block !== undefined) return block.filled === 0 && !block.claimed;
-    return index >= this.#frontier && this.#kept.bytesOf(index, this.#size) === 0;
+    return index >= this.#order.next && this.#kept.bytesOf(index, this.#size) === 0;
   }
 
   #isTaken(index: number): boolean {
-    return index < this.#frontier || this.#blocks.has(index) || this.#isKept(index);
+    return index < this.#order.next || this.#blocks.has(index) || this.#isKept(index);
   }
 
   #isKept(index: number): boolean {
