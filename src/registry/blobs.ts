@@ -3,12 +3,10 @@ import type { Digest } from "../domain/digest.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { VersionFile } from "../domain/model.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
-import { markVersions } from "./damage-marks.ts";
 import type { Database, Transaction } from "./database.ts";
-import { isHeld, leaseStale, lockHeld } from "./download-rows.ts";
-import { clock, textArray } from "./rows.ts";
+import { lockHeld } from "./download-rows.ts";
+import { textArray } from "./rows.ts";
 import { blobs } from "./schema/blobs.ts";
-import { downloads } from "./schema/downloads.ts";
 
 /**
  * The sizes of those of some blobs that are in the store. Holds their rows for the rest of the transaction against

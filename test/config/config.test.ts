@@ -28,6 +28,7 @@ describe("the configuration", () => {
       workerLeaseMs: 30_000,
       maxDownloads: 4,
       maxConnections: 64,
+      maxHostConnections: 32,
       scrubRate: 32 * 1024 ** 2,
       shutdownGraceMs: 10_000,
       maxMessageBytes: 4 * 1024 ** 2,
