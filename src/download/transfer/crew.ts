@@ -153,6 +153,11 @@ export class Crew {
         else throw route.refusal(end.status, end.headers);
         return true;
       }
+      case "fault":
+      case "short":
+        // It brought its share, and nobody else could go on in its place.
+        if (received >= HELP_BYTES && request.file.origins.length === 1) return true;
+        throw this.#problem(candidate, route, end);
       default:
         throw this.#problem(candidate, route, end);
     }

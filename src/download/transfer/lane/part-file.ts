@@ -57,6 +57,7 @@ export class PartFile {
   #journal: Journal;
   readonly #turns = new Semaphore(WRITES_AT_ONCE);
   readonly #writes = new Set<Promise<void>>();
+  #backlog = 0;
   #unsynced = 0;
   #syncedAt = performance.now();
   #syncing: Promise<void> | undefined;
@@ -76,10 +77,14 @@ export class PartFile {
   /** Writes a block's bytes from where it was written up to `end`; `whole` says that the block ends there. */
   write(block: Block, bytes: Uint8Array, end: number, whole: boolean): Promise<void> {
     const { writing: former } = block;
+    const count = end - block.submitted;
     block.submitted = end;
+    this.#backlog += count;
     block.writing = this.#inTurn(async () => {
       await former;
       await this.#write(block, bytes, end, whole);
+    }).finally(() => {
+      this.#backlog -= count;
     });
     return block.writing;
   }
@@ -91,6 +96,11 @@ export class PartFile {
 
   describe(header: JournalHeader, tails?: readonly Tail[]): void {
     this.#journal.describe(header, tails);
+  }
+
+  /** Bytes that wait to be written: a kill of the process loses them. */
+  get backlog(): number {
+    return this.#backlog;
   }
 
   /** Whether there is anything that a later transfer can go on with. */

@@ -42,6 +42,8 @@ export interface ReceiverEvents {
 const MOST_BLOCKS_PER_RUN = 8;
 /** Of more connections than this in a lane each writes smaller pieces, so that a kill costs little however many they are. */
 const FEW_CONNECTIONS = 6;
+/** Of the memory of a file no more than this part may wait to be written: it is what a kill loses. */
+const BACKLOG_SHARE = 8;
 
 /**
  * Puts the bytes of one file together. Missing bytes are claimed from the front, block by block; each block has memory of its
@@ -161,6 +163,7 @@ export class Receiver implements OrderedBytes {
 
   /** Where the next bytes of a run go; undefined while there is no memory for them. */
   spaceFor(run: Run): Uint8Array | undefined {
+    if (this.#file.backlog >= Math.max(1, this.#tools.quota() / BACKLOG_SHARE) * BLOCK_BYTES) return undefined;
     const index = Math.floor(run.position / BLOCK_BYTES);
     const block = this.#claimBlock(index);
     if (block === undefined) return undefined;
@@ -181,7 +184,7 @@ export class Receiver implements OrderedBytes {
     const unit = this.#tools.connections() > FEW_CONNECTIONS ? PIECE_BYTES : BLOCK_BYTES;
     if (block.filled === this.#lengthOf(index)) this.#save(block);
     else if (block.filled - block.submitted >= unit) {
-      this.#write(block, block.filled - (block.filled % PIECE_BYTES), false).catch((error) => this.failed(error));
+      this.#submit(block, block.filled - (block.filled % PIECE_BYTES), false);
     }
   }
 
@@ -241,8 +244,16 @@ export class Receiver implements OrderedBytes {
   /** Writes a block that is whole, and lets it be hashed. */
   #save(block: Block): void {
     block.whole = true;
-    this.#write(block, block.filled, true).catch((error) => this.failed(error));
+    this.#submit(block, block.filled, true);
     this.#order.advance();
+  }
+
+  /** Writes, and lets those go on who waited for it. */
+  #submit(block: Block, end: number, whole: boolean): void {
+    this.#write(block, end, whole).then(
+      () => this.#events.room(),
+      (error) => this.failed(error),
+    );
   }
 
   #write(block: Block, end: number, whole: boolean): Promise<void> {
