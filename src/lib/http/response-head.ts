@@ -11,7 +11,7 @@ export interface ResponseHead {
 /** The longest head that is read, in bytes. */
 export const MAX_HEAD_BYTES = 64 * 1024;
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/;
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
 /** Of these a second one that differs leaves open where the answer ends, or what it is a part of. */
 const UNIQUE: ReadonlySet<string> = new Set([
