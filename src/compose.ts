@@ -88,6 +88,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     maxDownloads: config.maxDownloads,
     maxConnections: config.maxConnections,
     maxHostConnections: config.maxHostConnections,
+    exclusive: database.exclusive,
     rateLimit: config.rateLimit,
     headroom: config.headroom,
     quota,
@@ -166,7 +167,12 @@ async function openDatabase(
   log: Logger,
   opened: AsyncDisposableStack,
 ) {
-  if (databaseUrl !== undefined) return { connection: databaseUrl, directConnection: databaseDirectUrl ?? databaseUrl };
+  if (databaseUrl !== undefined)
+    return {
+      connection: databaseUrl,
+      directConnection: databaseDirectUrl ?? databaseUrl,
+      exclusive: false,
+    };
   const postgres = await openNamedPath("MODEL_MANAGER_DATA", data, () =>
     superviseEmbeddedPostgres({ directory: join(data, "postgres"), log }),
   );

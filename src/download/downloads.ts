@@ -37,6 +37,8 @@ export interface DownloadsOptions {
   readonly maxDownloads: number;
   /** Connections to sources of this process at once. */
   readonly maxConnections: number;
+  /** Whether no other process can work on these downloads: parts of earlier ones need not be copied. Default false. */
+  readonly exclusive?: boolean;
   /** Of these, to one host. Default 32. */
   readonly maxHostConnections?: number;
   /** Bytes a second of all downloads of this process; absent for no limit. */
@@ -106,6 +108,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
     isLive,
     maxConnections: options.maxConnections,
     maxHostConnections: options.maxHostConnections,
+    alone: options.exclusive,
     stallMs,
     backoff: sourceBackoff,
   });

@@ -172,7 +172,8 @@ export class JobProgress implements ProgressSource {
   snapshot(since = 0): Progress {
     const totalBytes = this.#totalBytes();
     const { completedBytes } = this;
-    const bytesPerSecond = this.ended ? 0 : this.#speed.bytesPerSecond;
+    const waiting = this.#waitingFor();
+    const bytesPerSecond = this.ended || waiting !== undefined ? 0 : this.#speed.bytesPerSecond;
     const timed = totalBytes !== undefined && bytesPerSecond > 0;
     return {
       downloadId: this.downloadId,
@@ -190,7 +191,7 @@ export class JobProgress implements ProgressSource {
       resolvedRevision: this.#resolvedRevision,
       updateTime: this.#clock.date(),
       files: this.#filesSince(since),
-      waiting: this.#waitingFor(),
+      waiting,
       ...this.#ending,
     };
   }

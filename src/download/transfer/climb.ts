@@ -6,8 +6,10 @@ const FACTOR = 4;
 const GAIN = 1.15;
 /** Samples that are passed over after a change, while new connections begin. */
 const SETTLING = 1;
+/** Samples that are taken together: many sources send in bursts. */
+const MEASURED = 2;
 /** Samples after which it is tried again whether more would help. */
-const PATIENCE = 100;
+const PATIENCE = 30;
 /** A thread that is busy for this share of the time gains nothing by more connections. */
 const SATURATED = 0.9;
 
@@ -30,6 +32,7 @@ export class Climb {
   /** What was good before the present trial, and how fast that was. */
   #proven: { wanted: number; speed: number } | undefined;
   #passed = 0;
+  #seen = 0;
   #resting = 0;
 
   /** Begins with so many, at least 1. */
@@ -48,13 +51,17 @@ export class Climb {
       return;
     }
     // Until they are there, or if no more can be had, nothing can be said of them.
-    if (speed === 0 || connections < this.#wanted) return;
+    if (connections < this.#wanted || (speed === 0 && this.#passed === 0)) return;
     this.#passed += 1;
     if (this.#passed <= SETTLING) return;
+    this.#seen += speed;
+    if (this.#passed < SETTLING + MEASURED) return;
+    const measured = this.#seen / MEASURED;
     this.#passed = 0;
+    this.#seen = 0;
     const { wanted: before, speed: speedBefore } = this.#proven ?? { wanted: this.#wanted, speed: 0 };
-    if (speed > speedBefore * GAIN) {
-      this.#proven = { wanted: this.#wanted, speed };
+    if (measured > speedBefore * GAIN) {
+      this.#proven = { wanted: this.#wanted, speed: measured };
       if (busy < SATURATED) this.#wanted = Math.min(MAX_CONNECTIONS, this.#wanted * FACTOR);
       if (this.#wanted === this.#proven.wanted) this.#rest();
     } else {
@@ -72,6 +79,8 @@ export class Climb {
   /** Stays, and finds out anew some time later: by then the speed may be another. */
   #rest(): void {
     this.#resting = PATIENCE;
+    this.#passed = 0;
+    this.#seen = 0;
     this.#proven = undefined;
   }
 }

@@ -155,7 +155,8 @@ export class Crew {
       }
       case "fault":
       case "short":
-        // It brought its share, and nobody else could go on in its place.
+        // It brought its share, and nobody else could go on in its place: the way is looked up anew, and gone at once.
+        candidate.route = undefined;
         if (received >= HELP_BYTES && request.file.origins.length === 1) return true;
         throw this.#problem(candidate, route, end);
       default:

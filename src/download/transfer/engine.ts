@@ -26,6 +26,8 @@ export interface TransferOptions {
   /** Answers 0 up to, not including, 1. */
   readonly random: () => number;
   readonly isLive: IsLive;
+  /** Whether no other process can use the spool; see {@link PartSeeker.alone}. Default false. */
+  readonly alone?: boolean;
   /** Connections of all transfers together. */
   readonly maxConnections: number;
   /** Connections of all transfers to one host. Default 32. */
@@ -57,7 +59,14 @@ export async function createTransfer(options: TransferOptions): Promise<Transfer
     Math.min(MAX_LANES, Math.ceil(availableParallelism() / THREADS_PER_LANE)),
     Math.min(TICK_MS, stallMs / 3),
   );
-  const seeker = { spool, isLive, bootId: await readBootId(), writer: randomUUID(), open: new Set<string>() };
+  const seeker = {
+    spool,
+    isLive,
+    bootId: await readBootId(),
+    writer: randomUUID(),
+    alone: options.alone ?? false,
+    open: new Set<string>(),
+  };
   const tools: TransferTools = {
     ...seeker,
     copying: new Semaphore(1),

@@ -4,6 +4,8 @@ import type { Clock } from "../../lib/clock.ts";
 interface Circuit {
   failures: number;
   openUntil: number;
+  /** Whether somebody is finding out. */
+  tried: boolean;
 }
 
 /** So many failures in a row, of whatever files, open the circuit of a host. */
@@ -36,12 +38,17 @@ export class HostCircuits {
   /** Somebody is about to ask the host: if it failed before, all others wait for what comes of it. */
   enter(host: string): void {
     const circuit = this.#circuits.get(host);
-    if (circuit !== undefined && circuit.failures >= TOLERATED) circuit.openUntil = this.#clock.now() + TRIAL_MS;
+    if (circuit === undefined || circuit.failures < TOLERATED) return;
+    circuit.openUntil = this.#clock.now() + TRIAL_MS;
+    circuit.tried = true;
   }
 
   failed(host: string): void {
-    const circuit = this.#circuits.get(host) ?? { failures: 0, openUntil: 0 };
+    const circuit = this.#circuits.get(host) ?? { failures: 0, openUntil: 0, tried: false };
     this.#circuits.set(host, circuit);
+    // What was asked before it opened says nothing new.
+    if (circuit.openUntil > this.#clock.now() && !circuit.tried) return;
+    circuit.tried = false;
     circuit.failures += 1;
     if (circuit.failures < TOLERATED) return;
     circuit.openUntil = this.#clock.now() + backoffMs(this.#backoff, circuit.failures - TOLERATED + 1, this.#random);

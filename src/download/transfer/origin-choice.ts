@@ -95,13 +95,15 @@ export class OriginChoice {
     );
   }
 
-  /** The origin failed in passing. */
-  failed(candidate: Candidate, { retryAfterMs = 0 }: Pick<SourceUnavailable, "retryAfterMs">): void {
+  /** The origin failed in passing. Answers whether that is news: connections that fail together fail for one reason. */
+  failed(candidate: Candidate, { retryAfterMs = 0 }: Pick<SourceUnavailable, "retryAfterMs">): boolean {
     const { backoff, random, clock, circuits } = this.#tools;
+    if (clock.now() < candidate.notBefore) return false;
     candidate.failures += 1;
     const wait = Math.max(backoffMs(backoff, candidate.failures, random), retryAfterMs);
     candidate.notBefore = clock.now() + wait;
     circuits.failed(candidate.origin.host);
+    return true;
   }
 
   /** The origin brought bytes: its earlier failures are forgiven. */

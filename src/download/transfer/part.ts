@@ -47,6 +47,7 @@ export class Part {
   #length: number;
   #connected = 0;
   #busy = 0;
+  #restarts = 0;
   #completion = Promise.withResolvers<{ size: number; digests: HashDigests }>();
   #failure: unknown;
 
@@ -116,6 +117,11 @@ export class Part {
     return this.#busy;
   }
 
+  /** How often bytes were thrown away. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
   throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -179,7 +185,9 @@ export class Part {
     this.#completion.promise.catch(() => {});
     this.#length = 0;
     this.#credit.took(0);
-    if (lost) await this.#request.observer.restarted();
+    if (!lost) return;
+    this.#restarts += 1;
+    await this.#request.observer.restarted();
   }
 
   /** Brings all to the disk and closes the file, which is whole now. */

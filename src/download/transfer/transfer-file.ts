@@ -27,6 +27,9 @@ const MISMATCHES_FORGIVEN = 2;
 /** An object that changes so often is read in one stream, which cannot be of two objects. */
 const CHANGES_BORNE = 2;
 
+/** A file that is begun anew so often, and once more for each of its origins, will not come. */
+const MOST_RESTARTS = 7;
+
 /** After these, an origin need not be asked again; so too an unavailable one for which a retry cannot help. */
 const REFUSALS: readonly Reason[] = [
   "SOURCE_UNAVAILABLE",
@@ -101,7 +104,8 @@ class FileTransfer {
     for (;;) {
       signal.throwIfAborted();
       part.throwFailure();
-      // Outside of what is caught below: when all have refused, that is the end.
+      // Outside of what is caught below: when all have refused, that is the end, and so it is if nothing lasts.
+      this.#assertLasting();
       const chosen = part.isWhole ? undefined : await this.#origins.next(this.#bound(), signal);
       try {
         if (chosen !== undefined) await this.#bring(chosen);
@@ -195,15 +199,21 @@ class FileTransfer {
       this.#origins.helped(candidate);
     }
     if (error instanceof SourceUnavailable) {
-      this.#failures += 1;
+      if (this.#origins.failed(candidate, error)) this.#failures += 1;
       this.#lastFailure = error;
-      this.#origins.failed(candidate, error);
       observer.waiting(error);
       log.info("transfer interrupted", { ...about, failures: this.#failures });
     } else if (REFUSALS.includes(error.reason)) {
       candidate.refusal = error;
       log.info("origin refused a file", about);
     } else throw error;
+  }
+
+  /** CONTENT_MISMATCH for a file that was begun anew too often. */
+  #assertLasting(): void {
+    const { path, origins } = this.#request.file;
+    if (this.#part.restarts < MOST_RESTARTS + origins.length) return;
+    throw mismatch(path, origins[0]?.host ?? "", "the source has another object again and again");
   }
 
   async #startOver(): Promise<void> {

@@ -18,6 +18,8 @@ export interface PartSeeker {
   readonly bootId: string;
   /** Names this process in journals. */
   readonly writer: string;
+  /** Whether no other process can have parts open: then those of earlier ones are taken over as they are. */
+  readonly alone: boolean;
   /** Paths of the parts that this process has open or is about to open. */
   readonly open: Set<string>;
 }
@@ -47,7 +49,7 @@ export async function findFormerParts(seeker: PartSeeker, lease: Lease, file: So
     const journal = await readJournal(name.journalPath);
     const kept = await keptOf(name, journal, file, seeker.bootId);
     const bytes = new Kept(kept).total(file.size ?? journal?.size);
-    found.push({ name, journal, kept, bytes, foreign: journal?.writer !== seeker.writer });
+    found.push({ name, journal, kept, bytes, foreign: !seeker.alone && journal?.writer !== seeker.writer });
   }
   return found.sort((a, b) => b.bytes - a.bytes);
 }
