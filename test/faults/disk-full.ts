@@ -34,12 +34,10 @@ export const diskFull: FaultCase = {
     const origin = await startFileOrigin({ root, totalRate: TOTAL_RATE });
     opened.defer(() => origin.close());
     const store = join(disk, "store");
-    const service = await startDrivenService(join(folder, "data"), {
-      MODEL_MANAGER_STORE: store,
-      MODEL_MANAGER_HEADROOM: "16MiB",
-    });
+    const environment = { MODEL_MANAGER_STORE: store, MODEL_MANAGER_HEADROOM: "16MiB" };
+    let service = await startDrivenService(join(folder, "data"), environment);
     opened.defer(() => service.crash());
-    const { client } = service;
+    let { client } = service;
     const sources = files.map((file) => ({ ...file, url: `${origin.base}/${file.name}`, path: file.name }));
     await createHttpModel(client, "full", sources);
     const downloadId = await startDownload(client, "full");
@@ -52,6 +50,11 @@ export const diskFull: FaultCase = {
     const later = await pollDownload(client, downloadId, () => true);
     expectThat(later.waiting !== undefined, "it waits as long as the disk is full");
     expectThat(!parked.waiting?.message.includes(disk), "what it waits for is told without a path of the server");
+    // What it has stays its own through a crash, and is not counted once more.
+    await service.crash();
+    service = await startDrivenService(join(folder, "data"), environment);
+    client = service.client;
+    await pollDownload(client, downloadId, ({ waiting }) => waiting !== undefined);
     await rm(ballast);
     const freedAt = performance.now();
     await pollDownload(client, downloadId, ({ state }) => state === DownloadState.SUCCEEDED);
