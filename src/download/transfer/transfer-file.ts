@@ -83,6 +83,7 @@ class FileTransfer {
   readonly #origins: OriginChoice;
   #farthest: number;
   #failures = 0;
+  #lastFailure: unknown;
   #mismatches = 0;
   #changes = 0;
   /** Who brought bytes since the file was empty. */
@@ -151,8 +152,6 @@ class FileTransfer {
     if (!part.isWhole && this.#failures >= this.#tools.maxFailures) throw this.#lastFailure;
   }
 
-  #lastFailure: unknown;
-
   /** Goes on after what can be borne, and raises the rest. */
   async #bear(error: unknown, asked: Candidate | undefined): Promise<void> {
     const { log } = this.#tools;
@@ -192,6 +191,8 @@ class FileTransfer {
     const { log } = this.#tools;
     const { file, observer } = this.#request;
     const about = { path: file.path, origin: candidate.key, at: this.#part.length, error };
+    // Fewer bytes than before mean that the file was begun anew.
+    this.#farthest = Math.min(this.#farthest, this.#part.length);
     const help = Math.min(HELP_BYTES, ((this.#part.from.size ?? Number.POSITIVE_INFINITY) - this.#farthest) / 2);
     if (this.#part.length > this.#farthest && this.#part.length >= this.#farthest + help) {
       this.#farthest = this.#part.length;
