@@ -7,6 +7,7 @@ import { Semaphore } from "../lib/semaphore.ts";
 import { toDriverTarget } from "./connection-url.ts";
 import { databaseUnavailable, isRetriable, translateDatabaseError } from "./database-errors.ts";
 import { Changes } from "./events.ts";
+import { fencingTransactions } from "./fenced-client.ts";
 import { EVENTS_CHANNEL, Notifier } from "./notifier.ts";
 import { preparingTransactions } from "./prepared-client.ts";
 
@@ -70,15 +71,17 @@ export class Database {
   readonly #writes: PostgresJsDatabase;
 
   constructor({ connection, log, maxConnections = 10, statementTimeoutMs = 4000 }: DatabaseOptions) {
-    this.#client = connect(connection, {
-      max: maxConnections,
-      idle_timeout: 60,
-      connection: {
-        application_name: "model-manager",
-        statement_timeout: statementTimeoutMs,
-        idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
-      },
-    });
+    this.#client = fencingTransactions(
+      connect(connection, {
+        max: maxConnections,
+        idle_timeout: 60,
+        connection: {
+          application_name: "model-manager",
+          statement_timeout: statementTimeoutMs,
+          idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
+        },
+      }),
+    );
     this.queries = drizzle(this.#client);
     this.#writes = drizzle(preparingTransactions(this.#client));
     this.#deadlineMs = statementTimeoutMs + 1000;

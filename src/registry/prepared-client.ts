@@ -1,4 +1,5 @@
 import type postgres from "postgres";
+import { override } from "./override.ts";
 
 /**
  * The same client, but that every query in its transactions is a prepared statement, kept with its connection. Else each
@@ -15,11 +16,4 @@ export function preparingTransactions(client: postgres.Sql): postgres.Sql {
 function prepared(tx: postgres.TransactionSql) {
   return (query: string, parameters?: Parameters<postgres.TransactionSql["unsafe"]>[1]) =>
     tx.unsafe(query, parameters, { prepare: true });
-}
-
-/** The object with one method replaced; a proxy, since these clients are functions too. */
-function override<Client extends object>(client: Client, name: keyof Client, replacement: unknown): Client {
-  return new Proxy(client, {
-    get: (target, key) => (key === name ? replacement : Reflect.get(target, key)),
-  });
 }
