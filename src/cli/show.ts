@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { ModelStatus } from "../../gen/modelmanager/v1/model_pb.ts";
 import { GetModelResponseSchema } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { CliError } from "./cli-error.ts";
 import { withClient } from "./connection.ts";
@@ -19,7 +20,7 @@ export function addShow(program: Command): void {
     .command("show")
     .summary("show a model and a version of it")
     .description(
-      "Shows a model with its live downloads, and the files of the version that is named: by default the newest.",
+      "Shows a model with its live downloads, or the failed one that left it without a version, and the files of the version that is named: by default the newest.",
     )
     .argument("<model>", "<id>, <id>@<alias> or <id>@<version>");
   withServiceOptions(command).action(show);
@@ -29,8 +30,12 @@ async function show(modelRef: string, options: ServiceOptions): Promise<void> {
   const { answer, downloads } = await withClient(options, async (client) => {
     const answer = await client.models.getModel({ modelRef });
     if (options.json) return { answer, downloads: [] };
-    const filter = `model_id = "${answer.model?.id}" AND (${LIVE})`;
-    return { answer, downloads: (await client.models.listDownloads({ filter })).downloads };
+    const list = (states: string, pageSize = 0) =>
+      client.models.listDownloads({ filter: `model_id = "${answer.model?.id}" AND (${states})`, pageSize });
+    const { downloads } = await list(LIVE);
+    // Its error is why the model has no version.
+    if (answer.model?.status === ModelStatus.FAILED) downloads.push(...(await list("state = FAILED", 1)).downloads);
+    return { answer, downloads };
   });
   if (options.json) {
     printJson(messageJson(GetModelResponseSchema, answer));

@@ -122,7 +122,7 @@ describe("a download", () => {
     const good = serve(randomBytes(MiB));
     const modelId = await cluster.model({ url, path: "bad", sha256 }, { url: good.url, path: "good" });
     const { last } = await download(service, modelId);
-    expect(last).toMatchObject({ state: "FAILED", attempt: 3, error: { reason: "CONTENT_MISMATCH" } });
+    expect(last).toMatchObject({ state: "FAILED", attempt: 2, error: { reason: "CONTENT_MISMATCH" } });
     expect(last.error?.message).toContain("'bad'");
     await expect(cluster.models.getVersion({ modelId })).rejects.toMatchObject({ reason: "VERSION_NOT_FOUND" });
     expect(await cluster.models.get(modelId)).toMatchObject({ status: "FAILED" });

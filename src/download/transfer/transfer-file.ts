@@ -85,6 +85,8 @@ class FileTransfer {
   #failures = 0;
   #lastFailure: unknown;
   #mismatches = 0;
+  /** What the whole files were that did not match, each with who gave it. */
+  readonly #wrong = new Set<string>();
   #changes = 0;
   /** Who brought bytes since the file was empty. */
   readonly #givers = new Set<Candidate>();
@@ -176,6 +178,8 @@ class FileTransfer {
     if (this.#mismatches > MISMATCHES_FORGIVEN + this.#request.file.origins.length - 1) throw error;
     const part = this.#part;
     const suspects = part.isWhole ? [...this.#givers] : asked === undefined ? [] : [asked];
+    // A fault on the way does not falsify twice alike: these are the bytes that they have.
+    if (this.#isSameAgain(error, suspects) && this.#request.file.origins.length === 1) throw error;
     if (suspects.length === 1) for (const suspect of suspects) suspect.distrusted += 1;
     this.#alone = true;
     this.#tools.log.warn("bytes do not match", {
@@ -184,6 +188,13 @@ class FileTransfer {
       error,
     });
     if (isWrong(part, this.#request, error)) await this.#startOver();
+  }
+
+  #isSameAgain({ metadata }: DomainError, suspects: readonly Candidate[]): boolean {
+    const outcome = `${metadata.got} ${suspects.map(({ key }) => key).join(" ")}`;
+    const known = this.#wrong.has(outcome);
+    if (metadata.got !== undefined) this.#wrong.add(outcome);
+    return known;
   }
 
   /** Remembers what an origin failed with. */
