@@ -13,6 +13,7 @@ export class IdleWires {
   take(target: WireTarget, user: Connection): Wire | undefined {
     const wire = this.#wires.get(placeOf(target))?.pop();
     if (wire === undefined) return undefined;
+    wire.lost = undefined;
     wire.socket.setTimeout(0);
     wire.socket.ref();
     wire.user = user;
@@ -30,15 +31,12 @@ export class IdleWires {
     const wires = this.#wires.get(place) ?? [];
     this.#wires.set(place, wires);
     wires.push(wire);
-    socket.once("close", () => {
-      const at = wires.indexOf(wire);
-      if (at >= 0) wires.splice(at, 1);
-      if (wires.length === 0 && this.#wires.get(place) === wires) this.#wires.delete(place);
-    });
+    wire.lost = () => {
+      wires.splice(wires.indexOf(wire), 1);
+      if (wires.length === 0) this.#wires.delete(place);
+    };
     socket.unref();
-    socket.setTimeout(IDLE_MS, () => {
-      if (wire.user === undefined) socket.destroy();
-    });
+    socket.setTimeout(IDLE_MS);
   }
 }
 

@@ -10,8 +10,10 @@ const CONNECT_MS = 10_000;
 export class Wire {
   readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly socket: Socket;
-  /** Who uses it now. */
+  /** Who uses it now; nobody while it is idle. */
   user: Connection | undefined;
+  /** Called if it ends while it is idle. */
+  lost: (() => void) | undefined;
 
   /** Begins to connect; the user hears of the outcome. */
   constructor({ host, addresses, port, tls }: WireTarget, user: Connection) {
@@ -31,15 +33,17 @@ export class Wire {
       ALPNProtocols: ["http/1.1"],
     };
     this.socket = tls ? connectTls(options) : connectClear(options);
-    this.socket.setTimeout(CONNECT_MS, () => {
-      this.user?.fail(Object.assign(new Error("no connection in time"), { code: "ETIMEDOUT" }));
+    this.socket.setTimeout(CONNECT_MS);
+    this.socket.on("timeout", () => {
+      if (this.user === undefined) this.socket.destroy();
+      else this.user.fail(Object.assign(new Error("no connection in time"), { code: "ETIMEDOUT" }));
     });
     this.socket.once(tls ? "secureConnect" : "connect", () => {
       this.socket.setTimeout(0);
       this.user?.open(this);
     });
     this.socket.on("error", (error) => this.user?.fail(error));
-    this.socket.on("close", () => this.user?.closed());
+    this.socket.on("close", () => (this.user === undefined ? this.lost?.() : this.user.closed()));
     this.socket.on("end", () => this.user?.closed());
   }
 
