@@ -39,10 +39,15 @@ export interface TestHub {
   rename(from: string, to: string): void;
   /** Takes a file away from every commit of a repository, as if its history had been rewritten. */
   forget(repo: string, path: string): void;
+  /** Answers everything that the hub itself is asked so, or never (`silent`); undefined is honest again. */
+  behave(mood: HubMood | undefined): void;
   /** Makes every signed URL that was given out so far invalid. */
   expireSignatures(): void;
   close(): Promise<void>;
 }
+
+/** What a hub does instead of answering. */
+export type HubMood = "silent" | { readonly status: number; readonly headers?: Readonly<Record<string, string>> };
 
 interface Commit {
   readonly id: string;
@@ -67,6 +72,7 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
   const repositories = new Map<string, Repository>();
   const renamed = new Map<string, string>();
   const signatures = new Set<string>();
+  let mood: HubMood | undefined;
 
   const cdn = await startOrigin({
     inspect(request) {
@@ -76,7 +82,8 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
   });
   const hub = await startOrigin({
     fallback(request, response) {
-      respond(request, response);
+      if (mood === undefined) respond(request, response);
+      else if (mood !== "silent") response.writeHead(mood.status, mood.headers).end();
       return true;
     },
   });
@@ -137,15 +144,17 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
       };
       return response.writeHead(302, headers).end();
     }
-    const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-    const body = file.bytes.subarray(start);
+    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
+    const start = Number(first ?? 0);
+    const body = file.bytes.subarray(start, last ? Number(last) + 1 : undefined);
     const headers: Record<string, string | number> = {
       etag: `"${gitBlobSha1(file.bytes)}"`,
       "content-length": body.length,
       "x-repo-commit": commit.id,
     };
-    if (start > 0) headers["content-range"] = `bytes ${start}-${file.bytes.length - 1}/${file.bytes.length}`;
-    response.writeHead(start > 0 ? 206 : 200, headers);
+    const isPart = start > 0 || body.length < file.bytes.length;
+    if (isPart) headers["content-range"] = `bytes ${start}-${start + body.length - 1}/${file.bytes.length}`;
+    response.writeHead(isPart ? 206 : 200, headers);
     if (request.method === "HEAD") return response.end();
     request.sent += body.length;
     return response.end(body);
@@ -180,6 +189,9 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
     },
     forget(repo, path) {
       for (const { files } of repositories.get(repo)?.references.values() ?? []) files.delete(path);
+    },
+    behave(next) {
+      mood = next;
     },
     expireSignatures() {
       signatures.clear();

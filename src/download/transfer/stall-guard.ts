@@ -26,7 +26,7 @@ export class StallGuard {
   /** Waits for the source; what it says after it was given up is that it was. */
   async wait<Result>(answer: () => Promise<Result>): Promise<Result> {
     const since = performance.now();
-    const timer = setTimeout(() => this.#giveUp(), this.#leftMs);
+    const timer = setTimeout(() => this.#giveUp(), Math.max(1, this.#leftMs));
     try {
       return await answer();
     } catch (error) {
