@@ -131,7 +131,7 @@ describe("a transfer", () => {
   });
 
   it("gives a source up that never answers", async () => {
-    const impatient = await bench.process({ stallMs: 30, maxFailures: 3 });
+    const impatient = await bench.process({ stallMs: 200, maxFailures: 3 });
     const { url, path } = serve({ hang: true });
     const { done } = watchTransfer(impatient, await bench.file({ url }));
     await expect(done).rejects.toMatchObject({ reason: "SOURCE_UNAVAILABLE" });

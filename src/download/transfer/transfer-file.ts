@@ -18,10 +18,12 @@ export interface TransferTools extends PartSource, CrewTools, OriginChoiceTools 
   /** The lane with the fewest files. */
   readonly lane: () => Lane;
   readonly log: Logger;
-  /** So many failures in a row without a new byte end the transfer. */
+  /** So many failures in a row end the transfer of a file of which nothing came; {@link PATIENCE} times as many, if bytes did. */
   readonly maxFailures: number;
 }
 
+/** Who brought bytes once is worth waiting for: with the default waits, some seven minutes of outage. */
+const PATIENCE = 3;
 /** What does not match may have been an accident on the way, so often; with mirrors, once more for each. */
 const MISMATCHES_FORGIVEN = 2;
 /** An object that changes so often is read in one stream, which cannot be of two objects. */
@@ -151,7 +153,11 @@ class FileTransfer {
       lead,
     );
     await crew.run();
-    if (!part.isWhole && this.#failures >= this.#tools.maxFailures) throw this.#lastFailure;
+    if (!part.isWhole && this.#isHopeless) throw this.#lastFailure;
+  }
+
+  get #isHopeless(): boolean {
+    return this.#failures >= this.#tools.maxFailures * (this.#part.length > 0 ? PATIENCE : 1);
   }
 
   /** Goes on after what can be borne, and raises the rest. */
@@ -168,7 +174,7 @@ class FileTransfer {
     else if (error === this.#lastFailure || !(error instanceof DomainError) || asked === undefined) throw error;
     else {
       this.#note(asked, error);
-      if (this.#failures >= this.#tools.maxFailures) throw error;
+      if (this.#isHopeless) throw error;
     }
   }
 
@@ -211,10 +217,12 @@ class FileTransfer {
       this.#origins.helped(candidate);
     }
     if (error instanceof SourceUnavailable) {
-      if (this.#origins.failed(candidate, error)) this.#failures += 1;
+      const isNew = this.#origins.failed(candidate, error);
+      if (isNew) this.#failures += 1;
       this.#lastFailure = error;
       observer.waiting(error);
-      log.info("transfer interrupted", { ...about, failures: this.#failures });
+      // One outage ends many connections, and is told once.
+      log[isNew ? "info" : "debug"]("transfer interrupted", { ...about, failures: this.#failures });
     } else if (REFUSALS.includes(error.reason)) {
       candidate.refusal = error;
       log.info("origin refused a file", about);
