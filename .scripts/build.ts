@@ -21,7 +21,8 @@ const PROGRAM = [
   "src/main.ts",
   "src/download/transfer/lane/lane-worker.ts",
   "src/download/transfer/lane/hash-worker.ts",
-  "src/store/file-hash-worker.ts",
+  "src/download/unpack/unpack-worker.ts",
+  "src/lib/hashing/file-hash-worker.ts",
 ];
 
 const common: BuildOptions = {

@@ -3,12 +3,16 @@ import { fileURLToPath } from "node:url";
 import { openNamedPath } from "./config/named-path.ts";
 import { readTlsFiles } from "./config/tls-files.ts";
 import type { Config } from "./config.ts";
+import { createSendHandler } from "./delivery/send.ts";
 import type { Logger } from "./domain/logger.ts";
+import type { BlobStore } from "./domain/ports/blob-store.ts";
 import { createDownloads } from "./download/downloads.ts";
 import { addServices } from "./handlers/routes.ts";
 import { packageVersion } from "./lib/package-version.ts";
+import { createMetadataReader } from "./metadata/metadata.ts";
 import { superviseEmbeddedPostgres } from "./registry/embedded/supervisor.ts";
 import { createRegistry } from "./registry/registry.ts";
+import { BLOBS_PATH, createBlobRoutes } from "./rpc/blob-routes.ts";
 import { createHealthMonitor } from "./rpc/health-monitor.ts";
 import { createPlainRoutes } from "./rpc/port/plain-routes.ts";
 import { createPort } from "./rpc/port/port.ts";
@@ -19,6 +23,7 @@ import { createSources } from "./sources/sources.ts";
 import { createDiskStore } from "./store/disk.ts";
 import { createMaintenance } from "./store/maintenance.ts";
 import { createQuota } from "./store/quota.ts";
+import { createUploads } from "./uploads/uploads.ts";
 
 /** The whole service, built and not yet listening. */
 export interface Service {
@@ -42,10 +47,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   const grace = () => Math.max(0, stopBy - performance.now());
 
   const tls = config.tls && (await readTlsFiles(config.tls));
-  const storeVariable = config.store === join(config.data, "store") ? "MODEL_MANAGER_DATA" : "MODEL_MANAGER_STORE";
-  const store = await openNamedPath(storeVariable, config.store, () =>
-    createDiskStore({ directory: config.store, log: log.child({ room: "store" }) }),
-  );
+  const store = await openStore(config, log.child({ room: "store" }), opened);
   const database = await openDatabase(config, log.child({ room: "database" }), opened);
   const registry = await createRegistry({
     ...database,
@@ -62,6 +64,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     localRoots: config.localRoots,
     hfEndpoint: config.huggingFace.endpoint,
     hfToken: config.huggingFace.token,
+    s3: config.s3,
     credentials,
     proxies: config.proxies,
     userAgent: `model-manager/${packageVersion()}`,
@@ -79,11 +82,14 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
           store,
           log: log.child({ room: "store" }),
         });
+  const metadata = createMetadataReader({ store, log: log.child({ room: "metadata" }) });
   const downloads = await createDownloads({
     jobs: registry.jobs,
     models,
     store,
     sources,
+    metadata,
+    allowedLicenses: config.allowedLicenses,
     log: log.child({ room: "download" }),
     maxDownloads: config.maxDownloads,
     maxConnections: config.maxConnections,
@@ -96,6 +102,18 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   let parked: Promise<void> | undefined;
   const parkDownloads = () => (parked ??= downloads.stop(grace()));
   opened.defer(parkDownloads);
+
+  const uploads = createUploads({
+    store,
+    admissions: registry.admissions,
+    models,
+    room: downloads.room,
+    quota,
+    metadata,
+    exclusive: database.exclusive,
+    log: log.child({ room: "uploads" }),
+  });
+  opened.defer(() => uploads.stop());
 
   const maintenance = createMaintenance({
     store,
@@ -112,7 +130,15 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
   const shutdown = new AbortController();
   const checkToken = createTokenCheck(config.token);
   const rpc = createRpcHandler({
-    routes: (router) => addServices(router, { models, workers, storage, credentials, downloads: downloads.downloads }),
+    routes: (router) =>
+      addServices(router, {
+        models,
+        workers,
+        storage,
+        credentials,
+        downloads: downloads.downloads,
+        versions: uploads.versions,
+      }),
     health,
     checkToken,
     shutdown: shutdown.signal,
@@ -128,6 +154,14 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     },
     health: health.summary,
     rpc: rpc.handle,
+    areas: {
+      [BLOBS_PATH]: createBlobRoutes({
+        send: createSendHandler({ store, admissions: registry.admissions }),
+        receive: uploads.receive,
+        shutdown: shutdown.signal,
+        log: log.child({ room: "blobs" }),
+      }),
+    },
   });
 
   const running = opened.move();
@@ -148,6 +182,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
       registry.startSweeper();
       maintenance.start();
       downloads.start();
+      uploads.start();
       return { url: port.address.url };
     },
     ready: registry.ready,
@@ -159,6 +194,24 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
       await running.disposeAsync();
     },
   };
+}
+
+/** The store in a folder or in a bucket; what S3 takes is loaded for the latter alone. */
+async function openStore({ store, data }: Config, log: Logger, opened: AsyncDisposableStack): Promise<BlobStore> {
+  if ("folder" in store) {
+    const { folder } = store;
+    const variable = folder === join(data, "store") ? "MODEL_MANAGER_DATA" : "MODEL_MANAGER_STORE";
+    return await openNamedPath(variable, folder, () => createDiskStore({ directory: folder, log }));
+  }
+  const { spool: spoolDirectory, ...location } = store;
+  const { createS3Store } = await import("./store/s3/s3-store.ts");
+  const uri = `s3://${location.bucket}/${location.prefix}`;
+  const inBucket = await openNamedPath("MODEL_MANAGER_STORE", uri, () =>
+    createS3Store({ ...location, spoolDirectory, log }),
+  );
+  opened.defer(() => inBucket.close());
+  void inBucket.abortAbandoned();
+  return inBucket;
 }
 
 /** The external database of the configuration, or our own. */

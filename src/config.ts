@@ -14,6 +14,24 @@ import type { Portion } from "./lib/portion.ts";
 export { ConfigError } from "./config/config-error.ts";
 export { printConfig } from "./config/print.ts";
 
+/** A store in a folder. */
+export interface FolderStore {
+  readonly folder: string;
+}
+
+/** A store in S3. Its credentials are those that AWS's own tools find in the environment. */
+export interface BucketStore {
+  readonly bucket: string;
+  /** Empty, or ending with a slash. */
+  readonly prefix: string;
+  /** Absent for Amazon's servers. `MODEL_MANAGER_STORE_ENDPOINT`, default that of sources. */
+  readonly endpoint?: string;
+  /** `MODEL_MANAGER_STORE_REGION`, default that of sources. */
+  readonly region: string;
+  /** The folder where parts grow: `<data>/spool`. */
+  readonly spool: string;
+}
+
 /** Everything that an operator can set, read and checked. Paths are absolute, durations milliseconds, sizes bytes. */
 export interface Config {
   /** Where to listen: an address or a name of this machine. `MODEL_MANAGER_HOST`, default `127.0.0.1`. */
@@ -26,12 +44,17 @@ export interface Config {
   readonly databaseUrl?: string;
   /** The same server without a pooler in front of it. `MODEL_MANAGER_DATABASE_DIRECT_URL`, default `DATABASE_URL`. */
   readonly databaseDirectUrl?: string;
-  /** The folder of the store. `MODEL_MANAGER_STORE`, default `<data>/store`. */
-  readonly store: string;
+  /** Where the store is. `MODEL_MANAGER_STORE`, a folder or `s3://bucket/prefix`; default `<data>/store`. */
+  readonly store: FolderStore | BucketStore;
   /** Folders that `local` sources may read. `MODEL_MANAGER_LOCAL_ROOTS`, separated by colons; default none. */
   readonly localRoots: readonly string[];
   /** Networks (CIDR) that sources may reach besides public ones. `MODEL_MANAGER_ALLOW_NETWORKS`, default none. */
   readonly allowNetworks: readonly string[];
+  /**
+   * Licenses that may be downloaded, in lower case as sources name them; `unknown` is that of a source that says none. Absent
+   * for any. `MODEL_MANAGER_ALLOWED_LICENSES`, separated by commas.
+   */
+  readonly allowedLicenses?: readonly string[];
   /** A file of named credentials for sources. `MODEL_MANAGER_CREDENTIALS`. */
   readonly credentials?: string;
   /** How long a worker counts as alive after a heartbeat. `MODEL_MANAGER_WORKER_LEASE`, default 30 s. */
@@ -75,6 +98,11 @@ export interface Config {
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   /** The hub and its token, as Hugging Face's own tools read them. `HF_ENDPOINT`, `HF_TOKEN`. */
   readonly huggingFace: { readonly endpoint: string; readonly token?: string };
+  /**
+   * The S3 server and the region of sources that name none, as AWS's own tools read them: `AWS_ENDPOINT_URL_S3`, else
+   * `AWS_ENDPOINT_URL`, absent for Amazon's; `AWS_REGION`, else `AWS_DEFAULT_REGION`, default `us-east-1`.
+   */
+  readonly s3: { readonly endpoint?: string; readonly region: string };
   /** Through which proxies sources are reached, and which hosts without. `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`. */
   readonly proxies: { readonly http?: string; readonly https?: string; readonly none?: string };
 }
@@ -145,6 +173,12 @@ function conflicts(values: Partial<VariableValues>, given: ReadonlyMap<string, s
   needs("MODEL_MANAGER_CLIENT_CERT", "MODEL_MANAGER_CLIENT_KEY");
   needs("MODEL_MANAGER_CLIENT_KEY", "MODEL_MANAGER_CLIENT_CERT");
   needs("MODEL_MANAGER_DATABASE_DIRECT_URL", "DATABASE_URL");
+  const { MODEL_MANAGER_STORE: store } = values;
+  for (const variable of ["MODEL_MANAGER_STORE_ENDPOINT", "MODEL_MANAGER_STORE_REGION"] as const) {
+    if (given.has(variable) && (store === undefined ? !given.has("MODEL_MANAGER_STORE") : "folder" in store)) {
+      problems.push({ variable, rule: "is for a store in S3: set MODEL_MANAGER_STORE to s3://bucket/prefix" });
+    }
+  }
   const host = values.MODEL_MANAGER_HOST;
   if (host !== undefined && !isLoopback(host) && !given.has("MODEL_MANAGER_TOKEN")) {
     const rule =
@@ -164,7 +198,7 @@ function assemble(values: VariableValues): Config {
     data: values.MODEL_MANAGER_DATA,
     databaseUrl: values.DATABASE_URL,
     databaseDirectUrl: values.MODEL_MANAGER_DATABASE_DIRECT_URL ?? values.DATABASE_URL,
-    store: values.MODEL_MANAGER_STORE ?? join(values.MODEL_MANAGER_DATA, "store"),
+    store: Object.freeze(storeOf(values)),
     localRoots: Object.freeze(values.MODEL_MANAGER_LOCAL_ROOTS),
     allowNetworks: Object.freeze(values.MODEL_MANAGER_ALLOW_NETWORKS),
     credentials: values.MODEL_MANAGER_CREDENTIALS,
@@ -175,6 +209,7 @@ function assemble(values: VariableValues): Config {
     rateLimit: values.MODEL_MANAGER_RATE_LIMIT,
     headroom: values.MODEL_MANAGER_HEADROOM,
     quota: values.MODEL_MANAGER_QUOTA,
+    allowedLicenses: values.MODEL_MANAGER_ALLOWED_LICENSES && Object.freeze(values.MODEL_MANAGER_ALLOWED_LICENSES),
     scrubRate: values.MODEL_MANAGER_SCRUB_RATE === 0 ? undefined : values.MODEL_MANAGER_SCRUB_RATE,
     tls: cert && key ? Object.freeze({ cert, key, clientCa: values.MODEL_MANAGER_TLS_CLIENT_CA }) : undefined,
     token: values.MODEL_MANAGER_TOKEN,
@@ -188,6 +223,26 @@ function assemble(values: VariableValues): Config {
     }),
     log: Object.freeze({ level: values.MODEL_MANAGER_LOG_LEVEL, format: values.MODEL_MANAGER_LOG_FORMAT }),
     huggingFace: Object.freeze({ endpoint: values.HF_ENDPOINT, token: values.HF_TOKEN }),
+    s3: Object.freeze(s3Of(values)),
     proxies: Object.freeze({ http: values.HTTP_PROXY, https: values.HTTPS_PROXY, none: values.NO_PROXY }),
   });
+}
+
+function storeOf(values: VariableValues): Config["store"] {
+  const { MODEL_MANAGER_DATA: data, MODEL_MANAGER_STORE: store = { folder: join(data, "store") } } = values;
+  if ("folder" in store) return store;
+  const { endpoint, region } = s3Of(values);
+  return {
+    ...store,
+    endpoint: values.MODEL_MANAGER_STORE_ENDPOINT ?? endpoint,
+    region: values.MODEL_MANAGER_STORE_REGION ?? region,
+    spool: join(data, "spool"),
+  };
+}
+
+function s3Of(values: VariableValues): Config["s3"] {
+  return {
+    endpoint: values.AWS_ENDPOINT_URL_S3 ?? values.AWS_ENDPOINT_URL,
+    region: values.AWS_REGION ?? values.AWS_DEFAULT_REGION ?? "us-east-1",
+  };
 }

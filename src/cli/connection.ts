@@ -1,10 +1,23 @@
-import { createModelManagerClient, type ModelManagerClient } from "../client/connect.ts";
+import {
+  createModelManagerClient,
+  type ModelManagerClient,
+  type ModelManagerClientOptions,
+} from "../client/connect.ts";
 import { DEFAULT_SERVER } from "../config/default-server.ts";
 import { callError } from "./call-error.ts";
 import { CliError } from "./cli-error.ts";
 import { readClientTls } from "./client-tls.ts";
 import { EXIT } from "./exit-codes.ts";
 import { parseServer, type ServiceOptions } from "./service-options.ts";
+
+/** Where the service is, and what proves to it who calls. */
+export interface ServiceAddress {
+  /** Scheme, host and port. */
+  readonly server: string;
+  /** The bearer token. */
+  readonly token?: string;
+  readonly tls: ModelManagerClientOptions["tls"];
+}
 
 /** The address that these options and the environment name. */
 function serverOf(options: Pick<ServiceOptions, "server">): string {
@@ -19,19 +32,20 @@ function serverOf(options: Pick<ServiceOptions, "server">): string {
 }
 
 /**
- * Calls `use` with a client of the service, and ends the connection afterwards.
+ * Calls `use` with a client of the service, and the address for what goes by HTTP; ends the connection afterwards.
  *
  * @throws CliError for what the service or the network refuses.
  */
 export async function withClient<Result>(
   options: ServiceOptions,
-  use: (client: ModelManagerClient) => Promise<Result>,
+  use: (client: ModelManagerClient, address: ServiceAddress) => Promise<Result>,
 ): Promise<Result> {
   const token = options.token ?? (process.env.MODEL_MANAGER_TOKEN?.trim() || undefined);
   const server = serverOf(options);
-  const client = createModelManagerClient(server, { token, tls: readClientTls(options) });
+  const tls = readClientTls(options);
+  const client = createModelManagerClient(server, { token, tls });
   try {
-    return await use(client);
+    return await use(client, { server, token, tls });
   } catch (error) {
     throw callError(error, server);
   } finally {

@@ -2,8 +2,11 @@ import { Command } from "commander";
 import { packageVersion } from "../lib/package-version.ts";
 import { addDownloads } from "./downloads.ts";
 import { addDu } from "./du.ts";
+import { addExport } from "./export.ts";
 import { addGc } from "./gc.ts";
 import { addHealth } from "./health.ts";
+import { addImport } from "./import.ts";
+import { addImportBundle } from "./import-bundle.ts";
 import { addLs } from "./ls.ts";
 import { addPull } from "./pull.ts";
 import { addRm } from "./rm.ts";
@@ -41,6 +44,9 @@ export function createProgram(): Command {
     addDu,
     addGc,
     addStore,
+    addImport,
+    addExport,
+    addImportBundle,
     addHealth,
   ])
     add(program);

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { DownloadProgress } from "../../gen/modelmanager/v1/download_pb.ts";
-import { type Model, ModelSchema, ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
+import { type Model, ModelSchema } from "../../gen/modelmanager/v1/model_pb.ts";
 import type { ModelManagerClient } from "../client/connect.ts";
 import { formatModelRef } from "../domain/model-ref.ts";
 import { humanBytes } from "../lib/bytes.ts";
@@ -13,27 +13,28 @@ import { withClient } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
 import { formatSource } from "./format/source.ts";
 import { counted } from "./format/values.ts";
+import { modelTypeOf, modelTypeOption } from "./model-type-option.ts";
 import { print, tell } from "./output.ts";
 import { type ServiceOptions, withServiceOptions } from "./service-options.ts";
 import { isSamePlace, parseSource, type SourceArgument } from "./source-argument.ts";
+import { applySourceOptions, type SourceOptions, withSourceOptions } from "./source-options.ts";
 import { watchOnTerminal } from "./watch.ts";
 
-interface PullOptions extends ServiceOptions {
+interface PullOptions extends ServiceOptions, SourceOptions {
   readonly id?: string;
   readonly type: string;
   readonly baseModel?: string;
   readonly revision?: string;
   readonly include?: string[];
   readonly exclude?: string[];
+  readonly metadataOnly?: boolean;
   readonly sourceToken?: string;
   readonly quiet?: boolean;
 }
 
-/** The types by the names that the command line uses: `llm`, `speech-to-text`. */
-const TYPES: ReadonlyMap<string, ModelType> = new Map(
-  Object.entries(ModelType)
-    .filter(([, type]) => type !== ModelType.UNSPECIFIED)
-    .map(([name, type]) => [name.toLowerCase().replaceAll("_", "-"), type]),
+/** Files that weights come in, by their names. */
+const WEIGHTS = ["safetensors", "gguf", "bin", "pt", "pth", "ckpt", "onnx", "onnx_data", "h5", "msgpack", "tflite"].map(
+  (extension) => `*.${extension}`,
 );
 
 /** Adds `pull`: downloads a model, registering it first if it is new. */
@@ -43,31 +44,37 @@ export function addPull(program: Command): void {
     .summary("download a model, with its progress")
     .description(
       "Downloads a model; registers it first if it is new.\n\n" +
-        "The source is hf:<org>/<name>[@<revision>], an http or https URL, or the path of a folder or a file on the " +
-        "service's machine. Without --id the model is called as the repository, or as the file or folder without its " +
-        "extension. The model remembers the place alone; revision and patterns count for this download.",
+        "The source is hf:<org>/<name>[@<revision>], oci:<host>/<repository>[:<tag>], ollama:<name>[:<tag>], s3://<bucket>/<prefix>/ or s3://<bucket>/<key>, an http or https " +
+        "URL, or the path of a folder or a file on the service's machine. Without --id the model is called as the " +
+        "repository, or as the file or folder without its extension. The model remembers the place alone; revision and patterns count for this download.\n\n" +
+        `--metadata-only is short for: ${WEIGHTS.map((glob) => `--exclude '${glob}'`).join(" ")}`,
     )
     .argument("<source>", "where the model's files come from")
     .option("--id <id>", "the model's id")
-    .addOption(new Option("--type <type>", "what a new model does").choices([...TYPES.keys()]).default("llm"))
+    .addOption(modelTypeOption())
     .option("--base-model <id>", "the model that an adapter is applied to")
     .option("--revision <revision>", "a branch, tag or commit")
     .option("--include <glob>", "take only files like this; can be given several times", collect)
     .option("--exclude <glob>", "leave files like this out; can be given several times", collect)
+    .option("--metadata-only", "leave the weights out, by their names: what comes is a version of its own")
     .option("--source-token <token>", "the source's token, such as Hugging Face's; kept for this download alone")
     .option("-q, --quiet", "print the version alone, when it is there");
-  withServiceOptions(command).action(pull);
+  withServiceOptions(withSourceOptions(command)).action(pull);
 }
 
 async function pull(sourceText: string, options: PullOptions): Promise<void> {
-  const argument = parseSource(sourceText);
+  const argument = applySourceOptions(parseSource(sourceText), {
+    endpoint: options.endpoint,
+    region: options.region,
+    credential: options.credential,
+  });
   const id = options.id ?? argument.defaultId;
   const { sourceToken } = options;
   const request = {
     modelId: id,
     revision: options.revision ?? argument.revision,
     allowPatterns: options.include,
-    ignorePatterns: options.exclude,
+    ignorePatterns: [...(options.exclude ?? []), ...(options.metadataOnly ? WEIGHTS : [])],
     credential: sourceToken === undefined ? undefined : { kind: { case: "token" as const, value: sourceToken } },
   };
   await withClient(options, async (client) => {
@@ -87,7 +94,7 @@ async function register(
   argument: SourceArgument,
   options: PullOptions,
 ): Promise<Model> {
-  const type = TYPES.get(options.type);
+  const type = modelTypeOf(options.type);
   const wanted = { id, type, source: argument.source, baseModelId: options.baseModel };
   try {
     const { model = create(ModelSchema, wanted) } = await client.models.createModel({ model: wanted });

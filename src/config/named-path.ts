@@ -5,8 +5,8 @@ import type { VariableName } from "./variables.ts";
 /**
  * Opens what stands at the path that a variable names.
  *
- * @throws ConfigError with the variable, the path and what the system said of it, or that another process has it; any
- * other failure as it is.
+ * @throws ConfigError with the variable, the path and what the system said of it, or that another process has it, or what
+ * else an operator has to mend; any other failure as it is.
  */
 export async function openNamedPath<Result>(
   variable: VariableName,
@@ -17,8 +17,8 @@ export async function openNamedPath<Result>(
     return await open();
   } catch (error) {
     const reason = systemMessage(error);
-    const inUse = isDomainError(error, "RESOURCE_IN_USE");
-    if (!(error instanceof Error) || (reason === undefined && !inUse)) throw error;
+    const isRefusal = isDomainError(error, "RESOURCE_IN_USE") || isDomainError(error, "STATE_INVALID");
+    if (!(error instanceof Error) || (reason === undefined && !isRefusal)) throw error;
     const words = reason === undefined || reason === error.message ? [error.message] : [error.message, reason];
     throw new ConfigError([{ variable, rule: [path, ...words].join(": ") }], { cause: error });
   }

@@ -6,20 +6,27 @@ import type { VariableName } from "./variables.ts";
 
 const REDACTED = "(redacted)";
 
+/** Variables that stand in for others, under whose names their values are printed. */
+type OtherNames = "AWS_ENDPOINT_URL" | "AWS_DEFAULT_REGION";
+
 /**
  * Prints a configuration in the form of a `.env` file, a line for each variable; secrets are redacted, what is not set
  * is a comment.
  */
 export function printConfig(config: Config): string {
-  const lines: Record<VariableName, string | undefined> = {
+  const lines: Record<Exclude<VariableName, OtherNames>, string | undefined> = {
     MODEL_MANAGER_HOST: config.host,
     MODEL_MANAGER_PORT: String(config.port),
     MODEL_MANAGER_DATA: config.data,
     DATABASE_URL: redactUrl(config.databaseUrl),
     MODEL_MANAGER_DATABASE_DIRECT_URL: redactUrl(config.databaseDirectUrl),
-    MODEL_MANAGER_STORE: config.store,
+    MODEL_MANAGER_STORE:
+      "folder" in config.store ? config.store.folder : `s3://${config.store.bucket}/${config.store.prefix}`,
+    MODEL_MANAGER_STORE_ENDPOINT: "folder" in config.store ? undefined : redactUrl(config.store.endpoint),
+    MODEL_MANAGER_STORE_REGION: "folder" in config.store ? undefined : config.store.region,
     MODEL_MANAGER_LOCAL_ROOTS: config.localRoots.join(":"),
     MODEL_MANAGER_ALLOW_NETWORKS: config.allowNetworks.join(","),
+    MODEL_MANAGER_ALLOWED_LICENSES: config.allowedLicenses?.join(","),
     MODEL_MANAGER_CREDENTIALS: config.credentials,
     MODEL_MANAGER_WORKER_LEASE: formatDuration(config.workerLeaseMs),
     MODEL_MANAGER_MAX_DOWNLOADS: String(config.maxDownloads),
@@ -43,6 +50,8 @@ export function printConfig(config: Config): string {
     MODEL_MANAGER_LOG_FORMAT: config.log.format,
     HF_ENDPOINT: redactUrl(config.huggingFace.endpoint),
     HF_TOKEN: redact(config.huggingFace.token),
+    AWS_ENDPOINT_URL_S3: redactUrl(config.s3.endpoint),
+    AWS_REGION: config.s3.region,
     HTTP_PROXY: redactUrl(config.proxies.http),
     HTTPS_PROXY: redactUrl(config.proxies.https),
     NO_PROXY: config.proxies.none,

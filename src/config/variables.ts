@@ -5,6 +5,7 @@ import { z } from "zod";
 import { parseBytes } from "../lib/bytes.ts";
 import { parseDuration } from "../lib/duration.ts";
 import { parsePortion } from "../lib/portion.ts";
+import { parseS3Uri } from "../lib/s3-uri.ts";
 import { DEFAULT_SERVER } from "./default-server.ts";
 
 /** Levels of the log, from the quietest on. */
@@ -79,11 +80,16 @@ const postgresUrl = parsed((text) => {
   throw new Error("must be a URL such as postgres://user:password@host:5432/database");
 });
 
-const storePath = parsed((text) => {
-  if (/^s3:\/\//i.test(text)) throw new Error("must be a folder: a store in S3 is not supported yet");
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) throw new Error("must be a folder");
-  return resolve(text);
+/** A folder, or a bucket with what its keys begin with: that ends with a slash, or is empty. */
+const store = parsed((text): { readonly folder: string } | { readonly bucket: string; readonly prefix: string } => {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return { folder: resolve(text) };
+  const place = parseS3Uri(text);
+  if (place === undefined) throw new Error("must be a folder, or s3://bucket/prefix");
+  const prefix = place.key.replace(/\/+$/, "");
+  return { bucket: place.bucket, prefix: prefix === "" ? "" : `${prefix}/` };
 });
+
+const region = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "must be the name of a region, such as eu-central-1");
 
 const folders = parsed((text) =>
   text
@@ -110,6 +116,15 @@ const networks = parsed((text) =>
     }),
 );
 
+const licenses = parsed((text) => {
+  const names = text
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== "");
+  if (names.length > 0 && names.every((name) => /^[a-z0-9][a-z0-9.+_-]*$/.test(name))) return names;
+  throw new Error("must be licenses such as apache-2.0 or mit, or unknown, separated by commas");
+});
+
 /** What can travel in an HTTP header; the secret itself is not said. */
 const secret = z.string().regex(/^[\x21-\x7e]{1,8192}$/, "must be 1 to 8192 visible ASCII characters without spaces");
 
@@ -129,9 +144,12 @@ export const VARIABLES = {
   MODEL_MANAGER_DATA: path.prefault("./data"),
   DATABASE_URL: postgresUrl.optional(),
   MODEL_MANAGER_DATABASE_DIRECT_URL: postgresUrl.optional(),
-  MODEL_MANAGER_STORE: storePath.optional(),
+  MODEL_MANAGER_STORE: store.optional(),
+  MODEL_MANAGER_STORE_ENDPOINT: httpUrl.optional(),
+  MODEL_MANAGER_STORE_REGION: region.optional(),
   MODEL_MANAGER_LOCAL_ROOTS: folders.prefault(""),
   MODEL_MANAGER_ALLOW_NETWORKS: networks.prefault(""),
+  MODEL_MANAGER_ALLOWED_LICENSES: licenses.optional(),
   MODEL_MANAGER_CREDENTIALS: path.optional(),
   MODEL_MANAGER_WORKER_LEASE: within(parseDuration, 100, HOUR, "from 100ms to 1h").prefault("30s"),
   MODEL_MANAGER_MAX_DOWNLOADS: wholeNumber(1, 1_000).prefault("4"),
@@ -155,6 +173,10 @@ export const VARIABLES = {
   MODEL_MANAGER_LOG_FORMAT: oneOf(LOG_FORMATS).prefault("auto"),
   HF_ENDPOINT: httpUrl.prefault(PUBLIC_HUB),
   HF_TOKEN: secret.optional(),
+  AWS_ENDPOINT_URL: httpUrl.optional(),
+  AWS_ENDPOINT_URL_S3: httpUrl.optional(),
+  AWS_REGION: region.optional(),
+  AWS_DEFAULT_REGION: region.optional(),
   HTTP_PROXY: httpUrl.optional(),
   HTTPS_PROXY: httpUrl.optional(),
   NO_PROXY: z.string().optional(),

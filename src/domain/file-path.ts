@@ -19,21 +19,37 @@ export function assertFilePath(field: string, path: string): void {
   }
 }
 
-/**
- * Checks that files can lie in one folder together: no path twice, and none that is a folder of another.
- * `fieldOf` names the field of the path at an index, for the error.
- */
-export function assertDistinctPaths(paths: readonly string[], fieldOf: (index: number) => string): void {
-  const files = new Set<string>();
-  const folders = new Set<string>();
-  for (const [index, path] of paths.entries()) {
-    if (files.has(path)) throw invalidField(fieldOf(index), `must be distinct: '${path}' is there twice`);
-    if (folders.has(path)) throw invalidField(fieldOf(index), `must not be a folder of another file: '${path}'`);
-    files.add(path);
+/** Paths that can lie in one folder together: none twice, and none that is a folder of another. */
+export class DistinctPaths {
+  readonly #ignoreCase: boolean;
+  readonly #files = new Set<string>();
+  readonly #folders = new Set<string>();
+
+  /** With `ignoreCase`, also where a file system takes capitals and small letters for the same. */
+  constructor({ ignoreCase = false }: { ignoreCase?: boolean } = {}) {
+    this.#ignoreCase = ignoreCase;
+  }
+
+  /** Adds a path that comes in as `field`; FIELD_INVALID if it clashes with an earlier one. */
+  add(field: string, given: string): void {
+    const path = this.#ignoreCase ? given.toLowerCase() : given;
+    if (this.#files.has(path)) throw invalidField(field, `must be distinct: '${given}' is there twice`);
+    if (this.#folders.has(path)) throw invalidField(field, `must not be a folder of another file: '${given}'`);
+    this.#files.add(path);
     for (let slash = path.indexOf("/"); slash > 0; slash = path.indexOf("/", slash + 1)) {
       const folder = path.slice(0, slash);
-      if (files.has(folder)) throw invalidField(fieldOf(index), `must not lie below another file: '${folder}'`);
-      folders.add(folder);
+      if (this.#files.has(folder)) throw invalidField(field, `must not lie below another file: '${folder}'`);
+      this.#folders.add(folder);
     }
   }
+}
+
+/** Checks that paths can lie in one folder together; `fieldOf` names the field of the path at an index, for the error. */
+export function assertDistinctPaths(
+  paths: readonly string[],
+  fieldOf: (index: number) => string,
+  options?: { ignoreCase?: boolean },
+): void {
+  const distinct = new DistinctPaths(options);
+  for (const [index, path] of paths.entries()) distinct.add(fieldOf(index), path);
 }

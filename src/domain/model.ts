@@ -74,15 +74,28 @@ export interface VersionFile {
   readonly digest: Digest;
 }
 
-/** What the files of a version say of themselves. */
-export interface VersionMetadata {
+/** What the card of a model at its source says. */
+export interface SourceCard {
+  readonly baseModels?: readonly string[];
+  readonly tags?: readonly string[];
+  /** Whether files are only for those who accepted conditions. */
+  readonly gated?: boolean;
+}
+
+/** What the files of a version and its card say; see the contract's `VersionMetadata`. */
+export interface VersionMetadata extends SourceCard {
   readonly format?: string;
   readonly architecture?: string;
   readonly parameterCount?: number;
   readonly quantization?: string;
+  readonly precision?: string;
   readonly contextLength?: number;
   readonly estimatedMemoryBytes?: number;
   readonly unsafeFiles?: readonly string[];
+  readonly adapterRank?: number;
+  readonly hasTokenizer?: boolean;
+  readonly hasChatTemplate?: boolean;
+  readonly onnxOpset?: number;
   readonly error?: string;
 }
 
@@ -109,6 +122,11 @@ export interface Version {
   /** Exact to an hour. */
   readonly lastUsedTime: Date;
 }
+
+/** What a version is to be made of. */
+export type NewVersion = Pick<Version, "resolvedRevision" | "license" | "labels" | "metadata"> & {
+  readonly files: readonly VersionFile[];
+};
 
 /** What can change of a version; absent stays as it is. */
 export type VersionChanges = Partial<Pick<Version, "pinned" | "labels">>;

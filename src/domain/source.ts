@@ -1,17 +1,5 @@
 /** Where the files of a model come from; see the contract's `Source`. Empty strings stand for "not said". */
-export type Source =
-  | HuggingFaceSource
-  | HttpSource
-  | { readonly kind: "oci"; readonly reference: string; readonly credential: string }
-  | {
-      readonly kind: "s3";
-      readonly uri: string;
-      readonly endpoint: string;
-      readonly region: string;
-      readonly credential: string;
-    }
-  | LocalSource
-  | { readonly kind: "upload" };
+export type Source = HuggingFaceSource | HttpSource | OciSource | S3Source | LocalSource | { readonly kind: "upload" };
 
 /** The kinds of source, as they are named in the contract's oneof. */
 export type SourceKind = Source["kind"];
@@ -41,6 +29,24 @@ export interface HttpFile {
   /** 64 lower-case hex digits, or empty. */
   readonly sha256: string;
   readonly mirrors: readonly string[];
+}
+
+export interface S3Source {
+  readonly kind: "s3";
+  /** An object, or a prefix if it ends with a slash. */
+  readonly uri: string;
+  readonly endpoint: string;
+  readonly region: string;
+  /** The name of a configured credential. */
+  readonly credential: string;
+}
+
+export interface OciSource {
+  readonly kind: "oci";
+  /** Host, repository, and perhaps a tag or a digest. */
+  readonly reference: string;
+  /** The name of a configured credential. */
+  readonly credential: string;
 }
 
 export interface LocalSource {

@@ -1,5 +1,6 @@
 import { DomainError } from "../domain/errors.ts";
 import type { BlobStore, Space } from "../domain/ports/blob-store.ts";
+import type { Room } from "../domain/ports/room.ts";
 import { humanBytes } from "../lib/bytes.ts";
 import { type Portion, portionOf } from "../lib/portion.ts";
 import { Semaphore } from "../lib/semaphore.ts";
@@ -13,14 +14,14 @@ export const STEP = 16 * MiB;
 const DEFAULT_HEADROOM: readonly Portion[] = [{ percent: 5 }, { bytes: 1024 * MiB }];
 
 /** Keeps account of the room that running downloads will take, so that none begins what cannot end. */
-export class DiskRoom {
-  readonly #store: Pick<BlobStore, "space">;
+export class DiskRoom implements Room {
+  readonly #store: Pick<BlobStore, "spoolSpace">;
   readonly #headroom: readonly Portion[];
   readonly #reserved = new Map<string, number>();
   readonly #turns = new Semaphore(1);
 
   /** `headroom` stays free beyond all payload; by default the larger of 5 % of the disk and 1 GiB. */
-  constructor(store: Pick<BlobStore, "space">, headroom?: Portion) {
+  constructor(store: Pick<BlobStore, "spoolSpace">, headroom?: Portion) {
     this.#store = store;
     this.#headroom = headroom === undefined ? DEFAULT_HEADROOM : [headroom];
   }
@@ -36,9 +37,12 @@ export class DiskRoom {
     if (left !== undefined) this.#reserved.set(downloadId, Math.max(0, left - bytes));
   }
 
-  /** Reserves room step by step for the bytes of a file whose size nobody knows: an endless one must not fill the disk. */
-  stepwise(downloadId: string): RateLimiter {
-    let left = 0;
+  /**
+   * Reserves room step by step for bytes of which nobody knows how many they are, beyond `reserved` that are reserved for them
+   * already: an endless file must not fill the disk.
+   */
+  stepwise(downloadId: string, reserved = 0): RateLimiter {
+    let left = reserved;
     return {
       quantum: MOST_QUANTUM,
       take: async (bytes) => {
@@ -58,7 +62,7 @@ export class DiskRoom {
 
   /** What one more download could take now, in bytes: less than none if headroom is missing, endless in an object store. */
   async available(): Promise<number> {
-    const space = await this.#store.space();
+    const space = await this.#store.spoolSpace();
     return (space.freeBytes ?? Number.POSITIVE_INFINITY) - this.#headroomOf(space) - this.reservedBytes;
   }
 
@@ -71,7 +75,7 @@ export class DiskRoom {
   async #reserve(downloadId: string, wanted: (held: number) => number): Promise<void> {
     const release = await this.#turns.acquire();
     try {
-      const space = await this.#store.space();
+      const space = await this.#store.spoolSpace();
       const held = this.#reserved.get(downloadId) ?? 0;
       const bytes = wanted(held);
       const reserved = this.reservedBytes - held;
@@ -87,7 +91,7 @@ export class DiskRoom {
 
   /** The error for a download that ran into a full disk with `needed` bytes to go. */
   async ranOut(downloadId: string, needed: number, cause: unknown): Promise<DomainError> {
-    const space: Space = await this.#store.space().catch(() => ({}));
+    const space: Space = await this.#store.spoolSpace().catch(() => ({}));
     const reserved = this.reservedBytes - (this.#reserved.get(downloadId) ?? 0);
     return tooLittle(needed, space.freeBytes ?? 0, { headroom: this.#headroomOf(space), reserved }, cause);
   }

@@ -6,8 +6,10 @@ import type { Logger } from "../domain/logger.ts";
 import type { BlobStore } from "../domain/ports/blob-store.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
+import type { MetadataReader } from "../domain/ports/metadata.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Quota } from "../domain/ports/quota.ts";
+import type { Room } from "../domain/ports/room.ts";
 import type { Sources } from "../domain/ports/sources.ts";
 import type { Backoff } from "../lib/backoff.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
@@ -27,6 +29,10 @@ export interface DownloadsOptions {
   readonly models: Pick<Models, "get">;
   readonly store: BlobStore;
   readonly sources: Sources;
+  /** Asked for what the files of a new version say. */
+  readonly metadata: MetadataReader;
+  /** Licenses that may be downloaded, in lower case, `unknown` for none said; absent for any. */
+  readonly allowedLicenses?: readonly string[];
   /** Makes room in the store for what is planned; absent for a store without a limit. */
   readonly quota?: Quota;
   readonly log: Logger;
@@ -61,8 +67,10 @@ interface DownloadsTiming {
 /** The downloads of a process, and the work on them. */
 export interface DownloadsService {
   readonly downloads: Downloads;
-  /** What the downloads that run here will still write, in bytes. */
+  /** What the downloads that run here, and whoever else reserves room, will still write, in bytes. */
   reservedBytes(): number;
+  /** The room that downloads reserve theirs of. */
+  readonly room: Room;
   /** Begins to work on downloads, those of earlier processes too. */
   start(): void;
   /** Parks running downloads for the next start within `graceMs`, and ends watches with SHUTTING_DOWN. */
@@ -120,6 +128,8 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       jobs,
       store,
       sources,
+      metadata: options.metadata,
+      allowedLicenses: options.allowedLicenses,
       transfer,
       room,
       quota: options.quota,
@@ -184,6 +194,7 @@ export async function createDownloads(options: DownloadsOptions): Promise<Downlo
       },
     },
     reservedBytes: () => room.reservedBytes,
+    room,
     start() {
       stopSweeps = clock.every(SWEEP_MS, () => void sweep());
       void sweep();

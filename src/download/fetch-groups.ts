@@ -1,14 +1,16 @@
 import type { Digest } from "../domain/digest.ts";
 import { DomainError, isDomainError } from "../domain/errors.ts";
 import { failureOf } from "../domain/failure.ts";
+import { assertDistinctPaths } from "../domain/file-path.ts";
 import type { VersionFile } from "../domain/model.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
 import { Semaphore } from "../lib/semaphore.ts";
 import type { Job, JobTools } from "./job.ts";
 import { record } from "./job-record.ts";
-import type { FileGroup, Plan } from "./plan.ts";
+import { type Content, contentOf, type FileGroup, type Plan } from "./plan.ts";
 import { joinLimiters, type RateLimiter } from "./rate-limit.ts";
-import type { TransferObserver } from "./transfer/transfer.ts";
+import type { TransferObserver, TransferredFile } from "./transfer/transfer.ts";
+import { unpackArchive } from "./unpack-archive.ts";
 
 /** Files of one download that are on their way at once: most of the time of small ones is waiting for the disk. */
 const FILES_AT_ONCE = 16;
@@ -16,25 +18,18 @@ const FILES_AT_ONCE = 16;
 const LARGE_AT_ONCE = 4;
 const LARGE_BYTES = 16 * 1024 * 1024;
 
-interface Content {
-  readonly digest: Digest;
-  readonly size: number;
-}
-
 /** Brings everything that a plan misses into the store; answers all files of the version. */
 export async function fetchGroups(tools: JobTools, job: Job, { present, missing }: Plan): Promise<VersionFile[]> {
   const files: VersionFile[] = [];
-  const complete = ({ paths }: FileGroup, { digest, size }: Content) => {
-    for (const path of paths) {
-      job.progress.complete(path, size);
-      files.push({ path, size, digest });
-    }
+  const complete = ({ paths }: FileGroup, content: Content) => {
+    for (const path of paths) job.progress.complete(path, content.size);
+    files.push(...content.files);
   };
   for (const group of present) complete(group, group);
   const limiter = joinLimiters(tools.limiter, job.limiter);
   const large = new Semaphore(LARGE_AT_ONCE);
   await mapConcurrently(missing, FILES_AT_ONCE, job.signal, async (group, _index, signal) => {
-    const isLarge = (group.file.size ?? LARGE_BYTES) >= LARGE_BYTES;
+    const isLarge = group.file.unpack !== undefined || (group.file.size ?? LARGE_BYTES) >= LARGE_BYTES;
     const release = isLarge ? await large.acquire(signal) : undefined;
     try {
       complete(group, await fetchGroup(tools, { ...job, signal }, group, limiter));
@@ -42,15 +37,33 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
       release?.();
     }
   });
+  // Only now is it known what archives hold.
+  assertDistinctPaths(
+    files.map(({ path }) => path),
+    (index) => `the source's files, those of its archives included: '${files[index]?.path}'`,
+  );
   return files;
 }
 
 function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
-  const { digest } = group.file;
+  const { file, paths } = group;
+  const { digest } = file;
+  if (file.unpack !== undefined) return fetchArchive(tools, job, group, limiter);
   if (digest === undefined) return transferGroup(tools, job, group, limiter);
   return tools.contents.run(digest, job.signal, async () => {
-    const found = await adopt(tools, job, digest, group.file.size);
-    return found ?? transferGroup(tools, job, group, limiter);
+    const found = await adopt(tools, job, digest, file.size);
+    return found === undefined ? transferGroup(tools, job, group, limiter) : contentOf(paths, digest, found.size);
+  });
+}
+
+/** Brings the files of an archive into the store, which does not keep the archive itself. */
+function fetchArchive(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
+  const { file, paths } = group;
+  const { path: name, unpack: format = "tar" } = file;
+  const key = `files of ${file.digest ?? paths[0]}`;
+  return tools.contents.run(key, job.signal, async () => {
+    const archive = await transfer(tools, job, group, limiter);
+    return { size: archive.size, files: await unpackArchive(tools, job, { ...archive, name, format }) };
   });
 }
 
@@ -63,42 +76,43 @@ async function adopt(
   job: Job,
   digest: Digest,
   expected: number | undefined,
-): Promise<Content | undefined> {
+): Promise<{ readonly size: number } | undefined> {
   const { store, jobs } = tools;
   const { lease, signal } = job;
   const found = await store.stat(digest);
   if (found === undefined || found.size !== (expected ?? found.size)) return undefined;
   const { size } = found;
   const recorded = await record(tools, job, () => jobs.reuse(lease, [digest]));
-  if (recorded.get(digest) === size) return { digest, size };
+  if (recorded.get(digest) === size) return { size };
   if ((await store.verify(digest, { signal })).found !== "intact") return undefined;
   const stillThere = async () => {
     if ((await store.stat(digest))?.size !== size) throw new DomainError("BLOB_NOT_FOUND", `blob not found: ${digest}`);
   };
   try {
     await record(tools, job, () => jobs.admit(lease, digest, size, stillThere));
-    return { digest, size };
+    return { size };
   } catch (error) {
     if (isDomainError(error, "BLOB_NOT_FOUND")) return undefined;
     throw error;
   }
 }
 
-async function transferGroup(tools: JobTools, job: Job, group: FileGroup, rate: RateLimiter): Promise<Content> {
-  const { transfer, store, jobs, room } = tools;
+function transfer(tools: JobTools, job: Job, group: FileGroup, rate: RateLimiter): Promise<TransferredFile> {
+  const { room } = tools;
   const { lease, signal } = job;
+  const { file } = group;
   const observer = observe(tools, job, group);
-  const limiter = group.file.size === undefined ? joinLimiters(rate, room.stepwise(lease.downloadId)) : rate;
-  const { digest, size, path, forget } = await transfer.transferFile({
-    lease,
-    file: group.file,
-    limiter,
-    observer,
-    signal,
-  });
+  const limiter = file.size === undefined ? joinLimiters(rate, room.stepwise(lease.downloadId)) : rate;
+  return tools.transfer.transferFile({ lease, file, limiter, observer, signal });
+}
+
+async function transferGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
+  const { store, jobs } = tools;
+  const { lease } = job;
+  const { digest, size, path, forget } = await transfer(tools, job, group, limiter);
   await record(tools, job, () => jobs.admit(lease, digest, size, () => store.commit(digest, path)));
   await forget();
-  return { digest, size };
+  return contentOf(group.paths, digest, size);
 }
 
 /** Tells the job's progress and the account of the disk what a transfer does. */

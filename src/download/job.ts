@@ -2,6 +2,7 @@ import { isDomainError } from "../domain/errors.ts";
 import type { Version } from "../domain/model.ts";
 import type { BlobStore } from "../domain/ports/blob-store.ts";
 import type { ClaimedDownload, DownloadJobs } from "../domain/ports/download-jobs.ts";
+import type { MetadataReader } from "../domain/ports/metadata.ts";
 import type { Quota } from "../domain/ports/quota.ts";
 import type { ResolvedSource, Sources } from "../domain/ports/sources.ts";
 import type { KeyedLock } from "../lib/keyed-lock.ts";
@@ -9,6 +10,7 @@ import type { CallCredentials } from "./call-credentials.ts";
 import { type DiskRoom, STEP } from "./disk-room.ts";
 import { fetchGroups } from "./fetch-groups.ts";
 import { record, waitingOf } from "./job-record.ts";
+import { assertLicense } from "./license-policy.ts";
 import { JobParked, parkOnFailure, parkWhileAway } from "./parking.ts";
 import { type Plan, planDownload } from "./plan.ts";
 import type { JobProgress } from "./progress/job-progress.ts";
@@ -21,6 +23,9 @@ export interface JobTools extends RetryTools {
   readonly jobs: DownloadJobs;
   readonly store: BlobStore;
   readonly sources: Sources;
+  readonly metadata: MetadataReader;
+  /** See `DownloadsOptions.allowedLicenses`. */
+  readonly allowedLicenses?: readonly string[];
   readonly transfer: Transfer;
   readonly room: DiskRoom;
   readonly quota: Quota | undefined;
@@ -53,6 +58,7 @@ export async function runJob(tools: JobTools, job: Job): Promise<Version> {
   await record(tools, job, () => jobs.advance(lease, "RESOLVING"));
   progress.enter("RESOLVING");
   const resolved = await resolve(tools, job);
+  assertLicense(resolved.license, tools.allowedLicenses);
 
   const plan = await parkWhileAway(() => planWithRoom(tools, job, resolved));
 
@@ -68,7 +74,8 @@ export async function runJob(tools: JobTools, job: Job): Promise<Version> {
   progress.enter("VERIFYING");
   const counters = { ...progress.snapshot(), state: "SUCCEEDED" as const };
   const { revision, license } = resolved;
-  const publication = { resolvedRevision: revision, license, metadata: {}, files, progress: counters };
+  const metadata = { ...resolved.card, ...(await tools.metadata.read(files, job.signal)) };
+  const publication = { resolvedRevision: revision, license, metadata, files, progress: counters };
   return record(tools, job, () => jobs.publish(lease, publication));
 }
 
@@ -87,15 +94,16 @@ async function resolve(tools: JobTools, job: Job): Promise<ResolvedSource> {
  * what is here already is kept until there is room.
  */
 async function planWithRoom(tools: JobTools, job: Job, resolved: ResolvedSource): Promise<Plan> {
-  const { jobs, transfer, room, store } = tools;
+  const { transfer, room } = tools;
   const { lease, download, parkings } = job;
-  const plan = await record(tools, job, () => planDownload(resolved, lease, jobs, store));
+  const plan = await record(tools, job, () => planDownload(resolved, lease, tools));
   const missing = plan.missing.map(({ file }) => file);
   const survey = await transfer.survey(lease, missing);
   const payload = missing.reduce((sum, { size = 0 }) => sum + size, 0);
   const reused = plan.present.reduce((sum, { size }) => sum + size, 0);
   await record(tools, job, async () => tools.quota?.claim(lease, reused + payload));
-  const needed = Math.max(0, payload - survey.kept) + survey.copied;
+  const unpacked = missing.reduce((sum, { size = 0, unpack }) => sum + (unpack === undefined ? 0 : size), 0);
+  const needed = Math.max(0, payload - survey.kept) + survey.copied + unpacked;
   const hasBegun = parkings > 0 || survey.kept > 0 || download.progress.completedBytes > 0;
   try {
     await room.reserve(lease.downloadId, needed);

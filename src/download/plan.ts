@@ -1,5 +1,6 @@
 import type { Digest } from "../domain/digest.ts";
 import { assertDistinctPaths } from "../domain/file-path.ts";
+import type { VersionFile } from "../domain/model.ts";
 import type { BlobStore } from "../domain/ports/blob-store.ts";
 import type { DownloadJobs, Lease } from "../domain/ports/download-jobs.ts";
 import type { ResolvedSource, SourceFile } from "../domain/ports/sources.ts";
@@ -12,11 +13,15 @@ export interface FileGroup {
   readonly paths: readonly string[];
 }
 
-/** A group whose bytes are in the store, referred to by the download. */
-interface PresentGroup extends FileGroup {
-  readonly digest: Digest;
+/** What the bytes of a group are. */
+export interface Content {
   readonly size: number;
+  /** What the version has of them: a file for each path, or the files of an archive. */
+  readonly files: readonly VersionFile[];
 }
+
+/** A group whose bytes, or whose archive's files, are in the store, referred to by the download. */
+type PresentGroup = FileGroup & Content;
 
 /** What there is to do for a download. */
 export interface Plan {
@@ -24,37 +29,63 @@ export interface Plan {
   readonly missing: readonly FileGroup[];
 }
 
+/** Where a plan looks for what is there already. */
+interface PlanTools {
+  readonly jobs: Pick<DownloadJobs, "reuse" | "reuseUnpacked">;
+  readonly store: Pick<BlobStore, "stat">;
+}
+
 /** Sorts a source's files by whether the store has their bytes already; what it has is kept for this download from then on. */
-export async function planDownload(
-  { files }: ResolvedSource,
-  lease: Lease,
-  jobs: Pick<DownloadJobs, "reuse">,
-  store: Pick<BlobStore, "stat">,
-): Promise<Plan> {
+export async function planDownload({ files }: ResolvedSource, lease: Lease, tools: PlanTools): Promise<Plan> {
+  const { jobs } = tools;
   assertDistinctPaths(
     files.map(({ path }) => path),
     (index) => `files[${index}].path`,
   );
   const groups = groupByContent(files);
-  const digests = groups.flatMap(({ file }) => (file.digest === undefined ? [] : [file.digest]));
+  const digestsOf = (chosen: readonly FileGroup[]) =>
+    chosen.flatMap(({ file }) => (file.digest === undefined ? [] : [file.digest]));
+  const digests = digestsOf(groups.filter(({ file }) => file.unpack === undefined));
+  const archives = digestsOf(groups.filter(({ file }) => file.unpack !== undefined));
   const recorded = digests.length > 0 ? await jobs.reuse(lease, digests) : new Map<Digest, number>();
+  const unpacked = archives.length > 0 ? await jobs.reuseUnpacked(lease, archives) : new Map<Digest, VersionFile[]>();
+  const recall = ({ file, paths }: FileGroup): Content | undefined => {
+    if (file.digest === undefined) return undefined;
+    if (file.unpack === undefined) {
+      const size = recorded.get(file.digest);
+      return size === undefined ? undefined : contentOf(paths, file.digest, size);
+    }
+    const unpackedTo = unpacked.get(file.digest);
+    return unpackedTo && { size: file.size ?? 0, files: unpackedTo };
+  };
   const present: PresentGroup[] = [];
   const missing: FileGroup[] = [];
   for (const group of groups) {
-    const { digest } = group.file;
-    const size = digest && recorded.get(digest);
-    // The record may know a blob that somebody took out of the store's folder, or cut short there.
-    const isThere = digest !== undefined && size !== undefined && (await store.stat(digest))?.size === size;
-    if (isThere) present.push({ ...group, digest, size });
+    const content = recall(group);
+    if (content !== undefined && (await isInStore(content, tools))) present.push({ ...group, ...content });
     else missing.push(group);
   }
   return { present, missing };
 }
 
+/** What bytes are that are no archive. */
+export function contentOf(paths: readonly string[], digest: Digest, size: number): Content {
+  return { size, files: paths.map((path) => ({ path, size, digest })) };
+}
+
+/** The record may know a blob that somebody took out of the store's folder, or cut short there. */
+async function isInStore({ files }: Content, { store }: PlanTools): Promise<boolean> {
+  for (const [digest, size] of new Map(files.map((file) => [file.digest, file.size]))) {
+    if ((await store.stat(digest))?.size !== size) return false;
+  }
+  return true;
+}
+
 function groupByContent(files: readonly SourceFile[]): FileGroup[] {
   const groups = new Map<string, { file: SourceFile; paths: string[] }>();
   for (const file of files) {
-    const content = file.digest ?? `identity ${file.identity}`;
+    const bytes = file.digest ?? `identity ${file.identity}`;
+    const content = file.unpack === undefined ? bytes : `files of ${bytes}`;
     const group = groups.get(content);
     if (group === undefined) groups.set(content, { file, paths: [file.path] });
     else group.paths.push(file.path);

@@ -4,6 +4,7 @@ import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Storage } from "../domain/ports/storage.ts";
+import type { VersionMaker } from "../domain/ports/version-maker.ts";
 import { downloadMethods } from "./downloads.ts";
 import { modelMethods } from "./models.ts";
 import { storageMethods } from "./storage.ts";
@@ -14,11 +15,12 @@ export function modelService(ports: {
   models: Models;
   downloads: Downloads;
   storage: Storage;
+  versions: VersionMaker;
   credentials: NamedCredentials;
 }): ServiceImpl<typeof ModelService> {
   return {
     ...modelMethods(ports.models, ports.credentials),
-    ...versionMethods(ports.models),
+    ...versionMethods(ports.models, ports.versions),
     ...downloadMethods(ports.downloads, ports.credentials),
     ...storageMethods(ports.storage, ports.models),
   };

@@ -5,6 +5,7 @@ import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Storage } from "../domain/ports/storage.ts";
+import type { VersionMaker } from "../domain/ports/version-maker.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import { modelService } from "./model-service.ts";
 import { workerService } from "./worker-service.ts";
@@ -14,6 +15,7 @@ export interface ServicePorts {
   readonly models: Models;
   readonly downloads: Downloads;
   readonly storage: Storage;
+  readonly versions: VersionMaker;
   readonly workers: Workers;
   /** What a request names as a credential must be here before it is kept. */
   readonly credentials: NamedCredentials;

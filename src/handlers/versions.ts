@@ -1,14 +1,16 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import type { ImportModelRequest, ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import type { Version as VersionMessage } from "../../gen/modelmanager/v1/version_pb.ts";
+import { parseDigest } from "../domain/digest.ts";
 import { invalidField } from "../domain/errors.ts";
+import { assertFilePath } from "../domain/file-path.ts";
 import type { VersionChanges } from "../domain/model.ts";
 import { parseModelRef } from "../domain/model-ref.ts";
 import { assertAlias, assertModelId } from "../domain/names.ts";
 import type { Models } from "../domain/ports/models.ts";
+import type { ImportPart, VersionMaker } from "../domain/ports/version-maker.ts";
 import { aliasToMessage } from "./messages/model.ts";
 import { versionToMessage } from "./messages/version.ts";
-import { notImplemented } from "./not-implemented.ts";
 import { pageFromMessage, pageToMessage } from "./pages.ts";
 import { type MutableFields, selectChanges } from "./update-mask.ts";
 
@@ -36,14 +38,19 @@ const MUTABLE: MutableFields<VersionMessage, VersionChanges> = {
 };
 
 /** The part of ModelService that reads and changes versions and aliases. */
-export function versionMethods(models: Models): VersionMethods {
+export function versionMethods(models: Models, versions: VersionMaker): VersionMethods {
   return {
-    async importModel() {
-      throw notImplemented("ImportModel");
+    async importModel(requests, { signal }) {
+      return { version: versionToMessage(await versions.import(partsOf(requests), signal)) };
     },
 
-    async createVersion() {
-      throw notImplemented("CreateVersion");
+    async createVersion({ modelId, files, ...rest }, { signal }) {
+      assertModelId("model_id", modelId);
+      const wanted = files.map(({ path, digest }, index) => {
+        assertFilePath(`files[${index}].path`, path);
+        return { path, digest: parseDigest(`files[${index}].digest`, digest) };
+      });
+      return { version: versionToMessage(await versions.create(modelId, { ...rest, files: wanted }, signal)) };
     },
 
     async listVersions(request) {
@@ -83,4 +90,19 @@ export function versionMethods(models: Models): VersionMethods {
       return {};
     },
   };
+}
+
+async function* partsOf(requests: AsyncIterable<ImportModelRequest>): AsyncGenerator<ImportPart> {
+  for await (const { part } of requests) {
+    if (part.case === "header") {
+      const { modelId, path, size, digest } = part.value;
+      assertModelId("header.model_id", modelId);
+      assertFilePath("header.path", path);
+      yield {
+        kind: "header",
+        modelId,
+        file: { path, size: Number(size), digest: parseDigest("header.digest", digest) },
+      };
+    } else if (part.case === "chunk") yield { kind: "chunk", bytes: part.value };
+  }
 }

@@ -1,6 +1,6 @@
 import { and, asc, eq, sql } from "drizzle-orm";
+import { blobsNotFound } from "../domain/blobs-not-found.ts";
 import type { Digest } from "../domain/digest.ts";
-import { DomainError } from "../domain/errors.ts";
 import type { VersionFile } from "../domain/model.ts";
 import type { Lease } from "../domain/ports/download-jobs.ts";
 import type { Database, Transaction } from "./database.ts";
@@ -12,7 +12,7 @@ import { blobs } from "./schema/blobs.ts";
  * The sizes of those of some blobs that are in the store. Holds their rows for the rest of the transaction against
  * whoever takes blobs away, and against nobody else: bytes that are placed once more stay there all the while.
  */
-async function holdReady(tx: Transaction, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>> {
+export async function holdReady(tx: Transaction, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>> {
   const ready = await tx
     .select({ digest: blobs.digest, size: blobs.size })
     .from(blobs)
@@ -48,11 +48,6 @@ export async function refer(tx: Transaction, { downloadId }: Lease, digests: rea
 /** BLOB_NOT_FOUND unless the store has the blob of every file, in its size; holds their rows for the rest of the transaction. */
 export async function assertInStore(tx: Transaction, files: readonly VersionFile[]): Promise<void> {
   const sizes = await holdReady(tx, [...new Set(files.map(({ digest }) => digest))]);
-  for (const { path, digest, size } of files) {
-    if (sizes.get(digest) !== size) {
-      throw new DomainError("BLOB_NOT_FOUND", `the store does not have the bytes of the file '${path}'`, {
-        metadata: { digest },
-      });
-    }
-  }
+  const missing = files.filter(({ digest, size }) => sizes.get(digest) !== size);
+  if (missing.length > 0) throw blobsNotFound(missing);
 }

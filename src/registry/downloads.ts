@@ -18,6 +18,7 @@ import { lockModel } from "./model-rows.ts";
 import { readPage } from "./pages.ts";
 import { publish } from "./publish.ts";
 import { downloads } from "./schema/downloads.ts";
+import { noteUnpacked, reuseUnpacked } from "./unpacked.ts";
 
 const FILTER_COLUMNS: FilterColumns = {
   model_id: { type: "id", column: downloads.modelId },
@@ -63,6 +64,8 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     fail: (lease, failure, progress) => fail(database, lease, failure, progress),
     publish: (lease, publication) => publish(database, lease, publication),
     reuse: (lease, digests) => reuse(database, lease, digests),
+    reuseUnpacked: (lease, archives) => reuseUnpacked(database, lease, archives),
+    noteUnpacked: (lease, archive, files) => noteUnpacked(database, lease, archive, files),
     admit: (lease, digest, size, place) => admissions.admit(lease, { digest, size, place }),
     saveProgress: (entries) => saveProgress(database, entries),
     readProgress: (downloadIds) => readProgress(database, downloadIds),

@@ -20,7 +20,7 @@ import { assertEtag } from "./rows.ts";
 import { downloads } from "./schema/downloads.ts";
 import { models, versions } from "./schema/models.ts";
 import { toVersion, versionFilesField, versionNotFound } from "./version-rows.ts";
-import { deleteVersion, listVersions, updateVersion } from "./versions.ts";
+import { createVersion, deleteVersion, listVersions, updateVersion } from "./versions.ts";
 
 const FILTER_COLUMNS: FilterColumns = {
   id: { type: "id", column: models.id },
@@ -80,6 +80,7 @@ export function createModels(database: Database, reads?: Pick<ReadNotes, "note">
       if (version === undefined) throw versionNotFound(model.id);
       return version;
     },
+    createVersion: (modelId, version) => createVersion(database, modelId, version),
     updateVersion: (modelId, version, changes, etag) => updateVersion(database, modelId, version, changes, etag),
     deleteVersion: (modelId, version, etag) => deleteVersion(database, modelId, version, etag),
     setAlias: (modelId, alias, version) => setAlias(database, modelId, alias, version),

@@ -1,18 +1,12 @@
-import { and, eq, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
-import { manifestDigest } from "../domain/manifest.ts";
 import type { Version } from "../domain/model.ts";
 import type { Lease, Publication } from "../domain/ports/download-jobs.ts";
 import { assertInStore } from "./blobs.ts";
 import { endDownload } from "./change-download.ts";
-import { changeModel } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
 import { countersOf, leaseStale, lockDownload } from "./download-rows.ts";
-import type { Changes } from "./events.ts";
-import { noteUse } from "./last-used.ts";
+import { findOrMakeVersion } from "./make-version.ts";
 import type { ModelRow } from "./model-rows.ts";
-import { recordset } from "./rows.ts";
-import { versions } from "./schema/models.ts";
 import { readVersion } from "./version-rows.ts";
 
 /**
@@ -60,41 +54,4 @@ async function repairedVersion(
     `the source no longer has the bytes of '${changed.path}' that version ${number} of model '${model.id}' names`,
     { metadata: { path: changed.path } },
   );
-}
-
-async function findOrMakeVersion(
-  tx: Transaction,
-  changes: Changes,
-  model: ModelRow,
-  { files, resolvedRevision, license, metadata }: Publication,
-): Promise<Version> {
-  const digest = manifestDigest(files);
-  const [former] = await tx
-    .select({ version: versions.version })
-    .from(versions)
-    .where(and(eq(versions.modelId, model.id), eq(versions.manifestDigest, digest)));
-  if (former !== undefined) {
-    await noteUse(tx, model.id, former.version);
-    return await readVersion(tx, model.id, former.version);
-  }
-
-  const version = model.lastVersion + 1;
-  await tx.insert(versions).values({
-    modelId: model.id,
-    version,
-    manifestDigest: digest,
-    resolvedRevision,
-    totalBytes: files.reduce((sum, { size }) => sum + size, 0),
-    fileCount: files.length,
-    metadata,
-    license,
-  });
-  await tx.execute(sql`
-    insert into version_files (model_id, version, path, size, digest)
-    select ${model.id}, ${version}::integer, path, size, digest
-    from ${recordset(files, "file", "path text, size bigint, digest text")}`);
-  const made = await readVersion(tx, model.id, version);
-  changes.add("CREATED", "version", made);
-  await changeModel(tx, changes, model, { status: "AVAILABLE", lastVersion: version });
-  return made;
 }

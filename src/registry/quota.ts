@@ -19,11 +19,16 @@ const ATTEMPTS = 10;
 export function createQuotaRecords(database: Database): QuotaRecords {
   return {
     claim: (lease, contentBytes, quotaBytes) => claim(database, lease, contentBytes, quotaBytes),
+    shortage: (bytes, quotaBytes) =>
+      database.transact(async (tx) => {
+        await tx.execute(sql`select pg_advisory_xact_lock(${CLAIMS})`);
+        return await findShortage(tx, bytes, quotaBytes, isLive);
+      }),
     evict: () => evict(database),
   };
 }
 
-/** Versions that something needs, and the blobs that no eviction frees. */
+/** Versions that something needs, and the blobs that no eviction frees, those that just came by themselves among them. */
 const KEPT = sql`
   needed as (
     select model_id, version from versions
@@ -37,6 +42,8 @@ const KEPT = sql`
     select digest from version_files join needed using (model_id, version)
     union
     select digest from blob_references
+    union
+    select digest from blobs where released_time > clock_timestamp()
   )`;
 
 /** What a download, in a query on downloads, will still bring in. */
@@ -59,21 +66,32 @@ async function claim(
       .where(eq(downloads.id, id))
       .returning({ needed: OUTSTANDING.mapWith(Number) });
     const neededBytes = noted[0]?.needed ?? 0;
-    const usedBytes = await sum(tx, sql`select sum(size) from blobs where ${ne(blobs.state, "DAMAGED")}`);
     const others = and(ne(downloads.id, id), isLive);
-    const reservedBytes = await sum(tx, sql`select sum(${OUTSTANDING}) from ${downloads} where ${others}`);
-    if (neededBytes === 0 || usedBytes + reservedBytes + neededBytes <= quotaBytes) return undefined;
+    const found = await findShortage(tx, neededBytes, quotaBytes, others);
     // What does not fit counts for nobody.
-    await tx.update(downloads).set({ contentBytes: 0 }).where(eq(downloads.id, id));
-    const keptBytes = await sum(tx, sql`with ${KEPT} select sum(size) from blobs join kept using (digest)`);
-    const pinnedBytes = await sum(
-      tx,
-      sql`select sum(size) from blobs where exists (
-        select from version_files join versions using (model_id, version)
-        where version_files.digest = blobs.digest and versions.pinned)`,
-    );
-    return { neededBytes, usedBytes, keptBytes, pinnedBytes, reservedBytes };
+    if (found !== undefined) await tx.update(downloads).set({ contentBytes: 0 }).where(eq(downloads.id, id));
+    return found;
   });
+}
+
+/** What is short for `neededBytes` beside what the downloads of a condition will still bring in. */
+async function findShortage(
+  tx: Transaction,
+  neededBytes: number,
+  quotaBytes: number,
+  others: SQL | undefined,
+): Promise<QuotaShortage | undefined> {
+  const usedBytes = await sum(tx, sql`select sum(size) from blobs where ${ne(blobs.state, "DAMAGED")}`);
+  const reservedBytes = await sum(tx, sql`select sum(${OUTSTANDING}) from ${downloads} where ${others}`);
+  if (neededBytes === 0 || usedBytes + reservedBytes + neededBytes <= quotaBytes) return undefined;
+  const keptBytes = await sum(tx, sql`with ${KEPT} select sum(size) from blobs join kept using (digest)`);
+  const pinnedBytes = await sum(
+    tx,
+    sql`select sum(size) from blobs where exists (
+      select from version_files join versions using (model_id, version)
+      where version_files.digest = blobs.digest and versions.pinned)`,
+  );
+  return { neededBytes, usedBytes, keptBytes, pinnedBytes, reservedBytes };
 }
 
 async function sum(tx: Transaction, query: SQL): Promise<number> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { isDomainError } from "../domain/errors.ts";
 import type { Logger } from "../domain/logger.ts";
+import type { BlobAdmissions } from "../domain/ports/blob-admissions.ts";
 import type { DamageRecords } from "../domain/ports/damage.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
 import type { HealthProbe } from "../domain/ports/health.ts";
@@ -9,6 +10,7 @@ import type { Models } from "../domain/ports/models.ts";
 import type { QuotaRecords } from "../domain/ports/quota.ts";
 import type { BlobRecords } from "../domain/ports/storage.ts";
 import type { Workers } from "../domain/ports/workers.ts";
+import { createBlobAdmissions } from "./blob-admissions.ts";
 import { createBlobRecords } from "./blob-records.ts";
 import { createDamageRecords } from "./damage.ts";
 import { type ConnectionTarget, Database, type DatabaseOptions } from "./database.ts";
@@ -41,6 +43,7 @@ export interface Registry {
   readonly jobs: DownloadJobs;
   readonly workers: Workers;
   readonly blobs: BlobRecords;
+  readonly admissions: BlobAdmissions;
   readonly damage: DamageRecords;
   readonly quota: QuotaRecords;
   /** Whether the database answers, takes writes, and its schema is there. */
@@ -107,6 +110,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     models: createModels(database, new ReadNotes(database, log)),
     jobs: createDownloadJobs(database),
     blobs: createBlobRecords(database),
+    admissions: createBlobAdmissions(database),
     damage: createDamageRecords(database),
     quota: createQuotaRecords(database),
     workers: createWorkers(database, workerLeaseMs),

@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { and, eq, sql } from "drizzle-orm";
 import { DomainError } from "../domain/errors.ts";
-import type { Version, VersionChanges } from "../domain/model.ts";
+import type { NewVersion, Version, VersionChanges } from "../domain/model.ts";
 import type { Page, PageRequest } from "../domain/page.ts";
 import { releaseBlobs } from "./blob-records.ts";
+import { assertInStore } from "./blobs.ts";
 import { changeModel, statusOf } from "./change-model.ts";
 import type { Database, Transaction } from "./database.ts";
 import type { Changes } from "./events.ts";
+import { findOrMakeVersion } from "./make-version.ts";
 import { isModel, lockModel, type ModelRow, modelNotFound } from "./model-rows.ts";
 import { readPage } from "./pages.ts";
 import { assertEtag, clock } from "./rows.ts";
@@ -28,6 +30,18 @@ export async function listVersions(database: Database, modelId: string, request:
     count: async (executor) => ({ totalSize: await executor.$count(versions, ofModel) }),
   });
   return { ...page, items: page.items.map((row) => toVersion(row)) };
+}
+
+/** See `Models.createVersion`. */
+export async function createVersion(database: Database, modelId: string, wanted: NewVersion): Promise<Version> {
+  return await database.transact(async (tx, changes) => {
+    const model = await lockModel(tx, modelId);
+    await assertInStore(tx, wanted.files);
+    const version = await findOrMakeVersion(tx, changes, model, wanted);
+    // The version keeps them from now on; what else kept them for a while must not outlive it.
+    await releaseBlobs(tx, [...new Set(wanted.files.map(({ digest }) => digest))]);
+    return version;
+  });
 }
 
 /** See `Models.updateVersion`. */

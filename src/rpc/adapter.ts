@@ -2,12 +2,13 @@ import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type ConnectRouter, createContextValues } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "../domain/logger.ts";
+import { isGone, pathOf } from "../lib/http/answer.ts";
+import { drainAfterAnswer } from "../lib/http/drain.ts";
+import type { PortHandler, PortRequest, PortResponse } from "../lib/http/handler.ts";
 import { type AnswerEnd, logCall } from "./access-log.ts";
 import { type Call, callKey } from "./call.ts";
 import { dropEndlessTimeout } from "./deadline.ts";
 import { withGrpcMessage } from "./grpc-message.ts";
-import { isGone, pathOf } from "./port/answer.ts";
-import type { PortHandler, PortRequest, PortResponse } from "./port/handler.ts";
 import { answerBadRequest, answerUnknownMethod, answerWrongForm } from "./raw-answers.ts";
 
 /** Header that carries the id of a call, both ways. */
@@ -16,9 +17,6 @@ const REQUEST_ID = /^[\w.:/+=@-]{1,128}$/;
 
 /** How Connect says, without a word more, that it does not take a content type, an HTTP method or an HTTP version. */
 const WRONG_FORM: ReadonlySet<number> = new Set([415, 405, 505]);
-
-/** How long the rest of a request is read that was answered before its end. */
-const DRAIN_MS = 5_000;
 
 /**
  * Joins Connect's handlers to node's servers of either HTTP version: gives each call its id, hands it to the handler of its
@@ -80,24 +78,6 @@ function beginCall(request: PortRequest, path: string): Call {
     peer: remoteAddress.includes(":") ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`,
     startMs: performance.now(),
   };
-}
-
-/**
- * An answer may be complete before the request is read, such as for a message that is too large. The rest is taken in and
- * thrown away, for clients read an answer only when all is sent, and for HTTP/2 to end the stream; but not for long.
- */
-function drainAfterAnswer(request: PortRequest, response: PortResponse): void {
-  const answered = "stream" in response ? response.stream : response;
-  answered.once("finish", () => {
-    if (request.readableEnded) return;
-    request.resume();
-    const timer = setTimeout(() => {
-      if ("stream" in request) request.stream.close();
-      else request.destroy();
-    }, DRAIN_MS);
-    response.once("close", () => clearTimeout(timer));
-    request.once("end", () => clearTimeout(timer));
-  });
 }
 
 function answerEnd(response: PortResponse): AnswerEnd {

@@ -1,6 +1,6 @@
 import type { ConnectError, Interceptor, StreamResponse } from "@connectrpc/connect";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
-import { untilAborted } from "./abort.ts";
+import { untilAborted } from "../lib/until-aborted.ts";
 import { type Call, callKey } from "./call.ts";
 import { toConnectError } from "./errors.ts";
 import type { RunningStream, RunningStreams } from "./running-streams.ts";

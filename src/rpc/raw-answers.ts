@@ -1,11 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
+import { answerJson, anyResponse } from "../lib/http/answer.ts";
+import type { PortRequest, PortResponse } from "../lib/http/handler.ts";
 import type { Call } from "./call.ts";
 import { codeName } from "./error-table.ts";
 import { encodeGrpcMessage } from "./grpc-message.ts";
-import { answerJson, anyResponse } from "./port/answer.ts";
-import type { PortRequest, PortResponse } from "./port/handler.ts";
 
 /** Answers a call of a method that no service has, in the call's own protocol. */
 export function answerUnknownMethod(request: PortRequest, response: PortResponse, call: Call): void {

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { DomainError } from "../domain/errors.ts";
-import { answerJson, pathOf } from "./port/answer.ts";
-import type { PortHandler } from "./port/handler.ts";
+import { answerJson, pathOf } from "../lib/http/answer.ts";
+import type { PortHandler } from "../lib/http/handler.ts";
 
 /** Checks the `authorization` header of a call; UNAUTHENTICATED unless it carries the token. */
 export type TokenCheck = (authorization: string | null | undefined) => void;

@@ -10,19 +10,34 @@ export interface CredentialsFileOptions {
   readonly log: Logger;
 }
 
+const SECRET = z.string().regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters");
+const HOSTS = z.array(z.string().min(1).toLowerCase()).optional();
+
 const CONTENT = z.record(
   z.string(),
-  z.strictObject({
-    token: z.string().regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters"),
-    hosts: z.array(z.string().min(1).toLowerCase()).optional(),
-  }),
+  z.union([
+    z.strictObject({ token: SECRET, hosts: HOSTS }),
+    z
+      .strictObject({
+        access_key_id: SECRET,
+        secret_access_key: SECRET,
+        session_token: SECRET.optional(),
+        hosts: HOSTS,
+      })
+      .transform(
+        ({ access_key_id: accessKeyId, secret_access_key: secretAccessKey, session_token: sessionToken, hosts }) => ({
+          accessKey: { accessKeyId, secretAccessKey, sessionToken },
+          hosts,
+        }),
+      ),
+  ]),
 );
 
 type Content = ReadonlyMap<string, NamedCredential>;
 
 /**
- * Reads named credentials from a JSON file `{"<name>": {"token": "…", "hosts": ["example.com", …]}}`, again whenever the
- * file changes. Neither messages nor the log show anything of what it holds but names.
+ * Reads named credentials from a JSON file `{"<name>": {"token": "…", "hosts": ["example.com", …]}}`, for S3 with
+ * `access_key_id`, `secret_access_key` and perhaps `session_token` in place of the token; again whenever the file changes. Neither messages nor the log show anything of what it holds but names.
  */
 export function createCredentialsFile({ path, log }: CredentialsFileOptions): NamedCredentials {
   let version = "";
@@ -61,7 +76,9 @@ async function read(file: string): Promise<Content> {
   if (!result.success) {
     const [issue] = result.error.issues;
     // Only the first step of the path is a name that may be shown; zod's own words could quote a value.
-    throw unusable(`'${String(issue?.path[0] ?? "")}' must be an object with a 'token' and perhaps 'hosts'`);
+    throw unusable(
+      `'${String(issue?.path[0] ?? "")}' must be an object with a 'token', or an 'access_key_id' and a 'secret_access_key', and perhaps 'hosts'`,
+    );
   }
   return new Map(Object.entries(result.data));
 }

@@ -7,9 +7,12 @@ import { resolveHttp } from "./http/http-source.ts";
 import { resolveHuggingFace } from "./huggingface/huggingface-source.ts";
 import { resolveLocal } from "./local/local-source.ts";
 import { createLocalRoots } from "./local/roots.ts";
+import { resolveOci } from "./oci/oci-source.ts";
 import { createAddressPolicy } from "./outgoing/address-policy.ts";
 import { type Lookup, lookupBySystem } from "./outgoing/connector.ts";
 import { createHttpClient, type Proxies, type SourceTimeouts } from "./outgoing/http-client.ts";
+import { createS3Environment, type S3Defaults } from "./s3/environment.ts";
+import { resolveS3 } from "./s3/s3-source.ts";
 
 export interface SourcesOptions {
   /** Networks (CIDR) that may be reached besides public addresses. */
@@ -20,6 +23,8 @@ export interface SourcesOptions {
   readonly hfEndpoint: string;
   /** A token for that hub alone. */
   readonly hfToken?: string;
+  /** The S3 server and the region where a source names none; default Amazon's in `us-east-1`. */
+  readonly s3?: S3Defaults;
   readonly credentials: NamedCredentials;
   /** Default none. */
   readonly proxies?: Proxies;
@@ -34,7 +39,7 @@ export interface SourcesOptions {
 const TIMEOUTS: SourceTimeouts = { connectMs: 10_000, headersMs: 30_000, stallMs: 30_000 };
 
 /**
- * Creates the door to all sources: `http`, `huggingface` and `local`.
+ * Creates the door to all sources: `http`, `huggingface`, `local`, `oci` and `s3`.
  *
  * @throws Error if one of the networks cannot be read.
  */
@@ -48,6 +53,7 @@ export function createSources(options: SourcesOptions): Sources {
     timeouts: { ...TIMEOUTS, ...options.timeouts },
     userAgent,
   });
+  const s3 = createS3Environment(options.s3 ?? { region: "us-east-1" }, log);
   if (proxies.http || proxies.https) {
     log.info("Sources are reached through a proxy, whose own rules decide about names that do not resolve here");
   }
@@ -64,8 +70,12 @@ export function createSources(options: SourcesOptions): Sources {
         }
         case "local":
           return resolveLocal(roots, source, request);
-        default:
-          throw notDownloadable(source.kind);
+        case "oci":
+          return resolveOci(client, credentials, source, request);
+        case "s3":
+          return resolveS3(client, credentials, s3, source, request);
+        case "upload":
+          throw notDownloadable();
       }
     },
     close: () => client.close(),
@@ -73,11 +83,12 @@ export function createSources(options: SourcesOptions): Sources {
 }
 
 function assertDownloadable(kind: SourceKind): void {
-  if (kind === "oci" || kind === "s3" || kind === "upload") throw notDownloadable(kind);
+  if (kind === "upload") throw notDownloadable();
 }
 
-function notDownloadable(kind: "oci" | "s3" | "upload"): DomainError {
-  return kind === "upload"
-    ? new DomainError("STATE_INVALID", "the model's files are uploaded to it: there is no source to download them from")
-    : new DomainError("NOT_IMPLEMENTED", `sources of the kind '${kind}' cannot be downloaded yet`);
+function notDownloadable(): DomainError {
+  return new DomainError(
+    "STATE_INVALID",
+    "the model's files are uploaded to it: there is no source to download them from",
+  );
 }

@@ -1,12 +1,12 @@
 import type { BigIntStats } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
-import type { Digest } from "../domain/digest.ts";
+import { type Digest, digestOfHex } from "../domain/digest.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { BlobCheck, VerifyOptions } from "../domain/ports/blob-store.ts";
+import type { FileHasher } from "../lib/hashing/file-hasher.ts";
 import { isMissing, systemCode } from "../lib/system-error.ts";
 import { diskError, onDisk } from "./disk-errors.ts";
 import type { DiskLayout } from "./disk-layout.ts";
-import type { FileHasher } from "./file-hasher.ts";
 
 /** A file that one of these is said of cannot be read, while the disk as a whole can. */
 const UNREADABLE: ReadonlySet<string> = new Set(["EIO", "EBADMSG", "EACCES", "EPERM", "ELOOP"]);
@@ -25,8 +25,8 @@ export async function verifyBlob(
   try {
     await using handle = await open(file, "r");
     const identity = identityOf(await handle.stat({ bigint: true }));
-    const { digest: actual, size } = await hasher.digestOf(handle, options);
-    return actual === digest ? { found: "intact", size } : { found: "damaged", identity };
+    const { hex, size } = await hasher.hashOf(handle, options);
+    return digestOfHex(hex) === digest ? { found: "intact", size } : { found: "damaged", identity };
   } catch (error) {
     const code = systemCode(error);
     // The signal's reason, and what the caller raised.

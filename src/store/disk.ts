@@ -7,13 +7,13 @@ import type { Digest } from "../domain/digest.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { Logger } from "../domain/logger.ts";
 import type { BlobStore, ByteRange, Space } from "../domain/ports/blob-store.ts";
+import { FileHasher } from "../lib/hashing/file-hasher.ts";
 import { FOLDER_MODE, makeFolder } from "../lib/make-folder.ts";
 import { isMissing, systemCode } from "../lib/system-error.ts";
 import { onDisk } from "./disk-errors.ts";
 import { type DiskLayout, diskLayout } from "./disk-layout.ts";
 import { emptyQuarantine, putAside, quarantineBlob } from "./disk-quarantine.ts";
 import { verifyBlob } from "./disk-verify.ts";
-import { FileHasher } from "./file-hasher.ts";
 import { syncFolder } from "./sync-folder.ts";
 
 /** What a store on a disk needs. */
@@ -23,7 +23,7 @@ export interface DiskStoreOptions {
   readonly log: Logger;
 }
 
-const READ_BUFFER_BYTES = 256 * 1024;
+const READ_BUFFER_BYTES = 1024 * 1024;
 /** A network file system whose server went away does not answer at all. */
 const CHECK_TIMEOUT_MS = 5_000;
 
@@ -53,6 +53,7 @@ export async function createDiskStore({ directory, log }: DiskStoreOptions): Pro
     quarantine: (digest, check) => onDisk(() => quarantineBlob(layout, digest, check)),
     emptyQuarantine: (ageMs, dryRun) => onDisk(() => emptyQuarantine(layout, ageMs, dryRun)),
     space: () => onDisk(() => spaceOf(layout)),
+    spoolSpace: () => onDisk(() => spaceOf(layout)),
     check: () => onDisk(() => checkFolders(layout)),
   };
 }

@@ -21,26 +21,30 @@ export function createQuota(options: QuotaOptions): Quota {
   const turns = new Semaphore(1);
 
   return {
-    async claim(lease, contentBytes) {
-      const release = await turns.acquire();
-      try {
-        for (;;) {
-          const shortage = await quota.claim(lease, contentBytes, quotaBytes);
-          if (shortage === undefined) return;
-          const { keptBytes, reservedBytes, neededBytes } = shortage;
-          if (keptBytes + reservedBytes + neededBytes > quotaBytes) throw exceeded(quotaBytes, shortage);
-          if ((await collectBlobs()) > 0) continue;
-          const evicted = await quota.evict();
-          // Nothing that could go any more: it came into use meanwhile.
-          if (evicted === undefined) throw exceeded(quotaBytes, shortage);
-          log.warn("a version was evicted to keep the quota", { ...evicted, quotaBytes });
-          await collectBlobs();
-        }
-      } finally {
-        release();
-      }
-    },
+    claim: (lease, contentBytes) => makeRoom(() => quota.claim(lease, contentBytes, quotaBytes)),
+    makeRoom: (bytes) => makeRoom(() => quota.shortage(bytes, quotaBytes)),
   };
+
+  /** Frees bytes until nothing is short. */
+  async function makeRoom(findShortage: () => Promise<QuotaShortage | undefined>): Promise<void> {
+    const release = await turns.acquire();
+    try {
+      for (;;) {
+        const shortage = await findShortage();
+        if (shortage === undefined) return;
+        const { keptBytes, reservedBytes, neededBytes } = shortage;
+        if (keptBytes + reservedBytes + neededBytes > quotaBytes) throw exceeded(quotaBytes, shortage);
+        if ((await collectBlobs()) > 0) continue;
+        const evicted = await quota.evict();
+        // Nothing that could go any more: it came into use meanwhile.
+        if (evicted === undefined) throw exceeded(quotaBytes, shortage);
+        log.warn("a version was evicted to keep the quota", { ...evicted, quotaBytes });
+        await collectBlobs();
+      }
+    } finally {
+      release();
+    }
+  }
 
   async function collectBlobs(): Promise<number> {
     return (await collect(options, AT_ONCE)).blobCount;

@@ -208,13 +208,15 @@ describe("pull", () => {
         yield { progress: DONE };
       },
     });
-    const patterns = ["--include", "*.gguf", "--include", "*.json", "--exclude", "old/*"];
+    const patterns = ["--include", "*.gguf", "--include", "*.json", "--exclude", "old/*", "--metadata-only"];
     const { code, stdout, stderr } = await runCli(["pull", "hf:org/name@v1", ...patterns], { env });
     expect(code).toBe(0);
     expect(seen).toMatchObject([
       { id: "org/name", type: 1, source: { repo: "org/name", revision: "" } },
-      { modelId: "org/name", revision: "v1", allowPatterns: ["*.gguf", "*.json"], ignorePatterns: ["old/*"] },
+      { modelId: "org/name", revision: "v1", allowPatterns: ["*.gguf", "*.json"] },
     ]);
+    const { ignorePatterns } = seen[1] as { ignorePatterns: string[] };
+    expect(ignorePatterns).toEqual(expect.arrayContaining(["old/*", "*.safetensors", "*.gguf", "*.bin"]));
     expect(stderr).toContain("pulling org/name from hf:org/name\n");
     expect(stderr).toMatch(/transferring +\[#{10}-{10}\] +50% +512 B of 1.0 KiB/);
     expect(stdout).toMatch(/^org\/name@1 is ready: 1.0 KiB in 1 file, verified, in /);

@@ -90,12 +90,25 @@ describe("models", () => {
       totalBytes: 1536n,
       fileCount: 1,
       files: [{ path: "config.json", size: 1536n, digest: "sha256:def" }],
-      metadata: { format: "gguf" },
+      metadata: {
+        format: "gguf",
+        parameterCount: 494_032_768n,
+        contextLength: 32_768,
+        baseModels: ["org/a", "org/b"],
+        hasTokenizer: true,
+        hasChatTemplate: true,
+        unsafeFiles: ["x.bin"],
+        error: "y.gguf: is no GGUF file",
+      },
     });
     const text = formatModel(model, version, NOW);
+    expect(text).toMatch(/ parameters +494M\n +context +32768 tokens\n +made from +org\/a, org\/b\n/);
+    expect(text).toMatch(
+      / brings +a tokenizer, a chat template\n +unsafe files +x.bin\n +unreadable +y.gguf: is no GGUF/,
+    );
     expect(text).toContain("labels    area=a, team=search\n");
-    expect(text).toContain("size    1.5 KiB in 1 file\n");
-    expect(text).toMatch(/version 2\n {2}digest {2}sha256:abc\n/);
+    expect(text).toContain("1.5 KiB in 1 file\n");
+    expect(text).toMatch(/version 2\n {2}digest +sha256:abc\n/);
     expect(text.endsWith("FILE            SIZE  DIGEST\nconfig.json  1.5 KiB  sha256:def\n")).toBe(true);
     expect(text).not.toContain("license");
     expect(formatModel(model, undefined, NOW)).toContain("no version yet");

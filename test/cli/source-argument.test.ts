@@ -6,9 +6,12 @@ import { describe, expect, it } from "vitest";
 import { SourceSchema } from "../../gen/modelmanager/v1/source_pb.ts";
 import { CliError } from "../../src/cli/cli-error.ts";
 import { isSamePlace, parseSource } from "../../src/cli/source-argument.ts";
+import { applySourceOptions } from "../../src/cli/source-options.ts";
 
 const huggingface = (repo: string) => ({ kind: { case: "huggingface", value: { repo } } });
 const http = (url: string) => ({ kind: { case: "http", value: { files: [{ url }] } } });
+const oci = (reference: string) => ({ kind: { case: "oci", value: { reference } } });
+const s3 = (uri: string, said = {}) => ({ kind: { case: "s3", value: { uri, ...said } } });
 const local = (path: string) => ({ kind: { case: "local", value: { path } } });
 
 describe("the source that pull takes", () => {
@@ -25,6 +28,25 @@ describe("the source that pull takes", () => {
   });
 
   it.each([
+    ["oci:ghcr.io/org/model:v1", "ghcr.io/org/model", "v1", "org/model"],
+    ["oci://ghcr.io/org/model", "ghcr.io/org/model", "", "org/model"],
+    ["oci:localhost:5000/model:v1", "localhost:5000/model", "v1", "model"],
+    ["oci:http://registry:5000/a/b/c:v1", "http://registry:5000/a/b/c", "v1", "b/c"],
+    [
+      `oci:ghcr.io/org/model:v1@sha256:${"ab".repeat(32)}`,
+      "ghcr.io/org/model",
+      `sha256:${"ab".repeat(32)}`,
+      "org/model",
+    ],
+    ["ollama:llama3:8b", "registry.ollama.ai/library/llama3:8b", "", "llama3-8b"],
+    ["ollama:llama3", "registry.ollama.ai/library/llama3", "", "llama3"],
+    ["Ollama:llama3:latest", "registry.ollama.ai/library/llama3:latest", "", "llama3"],
+    ["ollama:user/model:q4", "registry.ollama.ai/user/model:q4", "", "user/model-q4"],
+  ])("%s is an artifact in a registry", (text, reference, revision, defaultId) => {
+    expect(parseSource(text)).toEqual({ source: oci(reference), revision, defaultId });
+  });
+
+  it.each([
     ["https://example.com/models/llama-3.Q4_K_M.gguf?sig=a/b", "llama-3.Q4_K_M"],
     ["http://127.0.0.1:9/my%20model.safetensors", "my-model"],
     ["http://127.0.0.1:9/a/..%2f..%2fb.bin", "b"],
@@ -34,6 +56,23 @@ describe("the source that pull takes", () => {
     ["https://huggingface.co/datasets/name", "name"],
   ])("%s is a file on a web server, by default called %s", (text, defaultId) => {
     expect(parseSource(text)).toEqual({ source: http(text), revision: "", defaultId });
+  });
+
+  it.each([
+    ["s3://models/team/llama-3/", "llama-3"],
+    ["s3://models/team/llama-3.Q4_K_M.gguf", "llama-3.Q4_K_M"],
+    ["s3://models", "models"],
+  ])("%s is a place in S3, by default called %s", (text, defaultId) => {
+    const uri = text === "s3://models" ? "s3://models/" : text;
+    expect(parseSource(text)).toEqual({ source: s3(uri), revision: "", defaultId });
+    const said = { endpoint: "http://minio:9000", region: "eu", credential: "mine" };
+    expect(applySourceOptions(parseSource(text), said).source).toEqual(s3(uri, said));
+  });
+
+  it("has no options that are another kind's", () => {
+    const url = parseSource("https://example.com/x.gguf");
+    expect(() => applySourceOptions(url, { region: "eu" })).toThrow(/--region: not for this kind of source/);
+    expect(applySourceOptions(url, { region: undefined })).toBe(url);
   });
 
   it("is a path, made absolute", () => {
@@ -53,10 +92,14 @@ describe("the source that pull takes", () => {
   it.each([
     ["Qwen/Qwen2.5-0.5B", /no such file or folder/, /say hf:Qwen\/Qwen2.5-0.5B/],
     ["./nowhere", /no such file or folder/, /give hf:/],
-    ["s3://bucket/model/", /not a kind of source/, /give hf:/],
+    ["s3://bucket/a/../b", /not s3:/, /give hf:/],
+    ["s3:bucket", /not s3:/, /give hf:/],
     ["ftp://example.com/x", /not a kind of source/, /give hf:/],
     ["hf:", /not the name of a repository/, /give hf:/],
     ["hf:a/b/c", /not the name of a repository/, /give hf:/],
+    ["oci:model", /not an artifact in a registry/, /oci:<host>/],
+    ["oci:ghcr.io/org/model@sha256:00", /not an artifact in a registry/, /oci:<host>/],
+    ["ollama:a/b/c", /not a model of Ollama's/, /ollama:<name>/],
     ["http://", /not a URL/, /give hf:/],
     ["/...", /no id can be made/, /--id/],
   ])("%s is refused with a hint", (text, message, hint) => {
@@ -89,6 +132,12 @@ describe("the same place", () => {
     expect(isSamePlace(file, parseSource("https://x/z"))).toBe(false);
     const folder = create(SourceSchema, { kind: { case: "local", value: { path: "/a" } } });
     expect(isSamePlace(folder, parseSource("/a/"))).toBe(true);
+    const artifact = create(SourceSchema, { kind: { case: "oci", value: { reference: "ghcr.io/a/b" } } });
+    expect(isSamePlace(artifact, parseSource("oci:ghcr.io/a/b:v2"))).toBe(true);
+    expect(isSamePlace(artifact, parseSource("oci:ghcr.io/a/c"))).toBe(false);
+    const tagged = create(SourceSchema, { kind: { case: "oci", value: { reference: "ghcr.io/a/b:v1" } } });
+    expect(isSamePlace(tagged, parseSource("oci:ghcr.io/a/b:v1"))).toBe(true);
+    expect(isSamePlace(tagged, parseSource("oci:ghcr.io/a/b:v2"))).toBe(false);
     expect(isSamePlace(undefined, parseSource("/a"))).toBe(false);
   });
 });

@@ -22,7 +22,7 @@ describe("the configuration", () => {
       host: "127.0.0.1",
       port: 8085,
       data: resolve("data"),
-      store: resolve("data/store"),
+      store: { folder: resolve("data/store") },
       localRoots: [],
       allowNetworks: [],
       workerLeaseMs: 30_000,
@@ -36,6 +36,7 @@ describe("the configuration", () => {
       serverTls: {},
       log: { level: "info", format: "auto" },
       huggingFace: { endpoint: "https://huggingface.co" },
+      s3: { region: "us-east-1" },
       proxies: {},
     });
     expect(Object.isFrozen(config) && Object.isFrozen(config.log) && Object.isFrozen(config.localRoots)).toBe(true);
@@ -51,6 +52,7 @@ describe("the configuration", () => {
       MODEL_MANAGER_STORE: "/blobs",
       MODEL_MANAGER_LOCAL_ROOTS: "/a:/b/../c:",
       MODEL_MANAGER_ALLOW_NETWORKS: "127.0.0.0/8, 10.1.2.3 fd00::/8",
+      MODEL_MANAGER_ALLOWED_LICENSES: "Apache-2.0, mit unknown",
       MODEL_MANAGER_CREDENTIALS: "/etc/credentials.json",
       MODEL_MANAGER_WORKER_LEASE: "500ms",
       MODEL_MANAGER_MAX_DOWNLOADS: "2",
@@ -74,6 +76,10 @@ describe("the configuration", () => {
       MODEL_MANAGER_LOG_FORMAT: "json",
       HF_ENDPOINT: "http://hub.example/",
       HF_TOKEN: "hf_abc",
+      AWS_ENDPOINT_URL: "http://unused:9000",
+      AWS_ENDPOINT_URL_S3: "http://minio:9000/",
+      AWS_REGION: "eu-central-1",
+      AWS_DEFAULT_REGION: "unused",
       HTTPS_PROXY: "http://unused:3128",
       https_proxy: "http://proxy:3128",
       NO_PROXY: "localhost,.internal",
@@ -84,9 +90,10 @@ describe("the configuration", () => {
       data: "/srv/models",
       databaseUrl: "postgres://user:secret@db:5432/models",
       databaseDirectUrl: "postgresql://db/models",
-      store: "/blobs",
+      store: { folder: "/blobs" },
       localRoots: ["/a", "/c"],
       allowNetworks: ["127.0.0.0/8", "10.1.2.3/32", "fd00::/8"],
+      allowedLicenses: ["apache-2.0", "mit", "unknown"],
       credentials: "/etc/credentials.json",
       workerLeaseMs: 500,
       maxDownloads: 2,
@@ -104,6 +111,7 @@ describe("the configuration", () => {
       serverTls: { ca: "/tls/ca.pem", cert: "/tls/me.pem", key: "/tls/me.key" },
       log: { level: "debug", format: "json" },
       huggingFace: { endpoint: "http://hub.example", token: "hf_abc" },
+      s3: { endpoint: "http://minio:9000", region: "eu-central-1" },
       proxies: { https: "http://proxy:3128", none: "localhost,.internal" },
     });
   });
@@ -120,6 +128,23 @@ describe("the configuration", () => {
     expect(printConfig(config)).toContain("MODEL_MANAGER_SCRUB_RATE=off\n");
   });
 
+  it("takes a bucket for the store, with the server and the region of sources unless it has its own", () => {
+    const bucket = { MODEL_MANAGER_DATA: "/srv", MODEL_MANAGER_STORE: "s3://models/team/a" };
+    const location = { bucket: "models", prefix: "team/a/", spool: "/srv/spool" };
+    expect(read(bucket).store).toEqual({ ...location, endpoint: undefined, region: "us-east-1" });
+    const environment = { AWS_ENDPOINT_URL: "http://minio:9000", AWS_DEFAULT_REGION: "eu-west-1" };
+    expect(read({ ...bucket, ...environment }).store).toEqual({
+      ...location,
+      endpoint: "http://minio:9000",
+      region: "eu-west-1",
+    });
+    const own = { MODEL_MANAGER_STORE_ENDPOINT: "http://other:9000", MODEL_MANAGER_STORE_REGION: "garage" };
+    const config = read({ ...bucket, ...environment, ...own });
+    expect(config.store).toEqual({ ...location, endpoint: "http://other:9000", region: "garage" });
+    expect(printConfig(config)).toContain("MODEL_MANAGER_STORE=s3://models/team/a/\n");
+    expect(read({ MODEL_MANAGER_STORE: "s3://models" }).store).toMatchObject({ bucket: "models", prefix: "" });
+  });
+
   it("uses the database's address as the direct one", () => {
     expect(read({ DATABASE_URL: "postgres:///db?host=/run" }).databaseDirectUrl).toBe("postgres:///db?host=/run");
   });
@@ -129,10 +154,15 @@ describe("the configuration", () => {
     ["MODEL_MANAGER_PORT", "http", /whole number from 0 to 65535/],
     ["MODEL_MANAGER_PORT", "65536", /whole number from 0 to 65535/],
     ["MODEL_MANAGER_PORT", "80.5", /whole number from 0 to 65535/],
-    ["MODEL_MANAGER_STORE", "s3://bucket/prefix", /S3 is not supported yet/],
+    ["MODEL_MANAGER_STORE", "s3://bucket/../other", /s3:\/\/bucket\/prefix/],
+    ["MODEL_MANAGER_STORE", "s3://Bucket", /s3:\/\/bucket\/prefix/],
+    ["MODEL_MANAGER_STORE_ENDPOINT", "http://minio:9000", /is for a store in S3/],
+    ["MODEL_MANAGER_STORE_REGION", "eu-central-1", /is for a store in S3/],
     ["MODEL_MANAGER_STORE", "gs://bucket", /must be a folder/],
     ["DATABASE_URL", "mysql://db/models", /postgres:\/\/user:password@host:5432\/database/],
     ["MODEL_MANAGER_ALLOW_NETWORKS", "127.0.0.0/8,home", /separated by commas; 'home' is none/],
+    ["MODEL_MANAGER_ALLOWED_LICENSES", "mit;gpl", /licenses such as apache-2.0 or mit/],
+    ["MODEL_MANAGER_ALLOWED_LICENSES", ",", /licenses such as apache-2.0 or mit/],
     ["MODEL_MANAGER_ALLOW_NETWORKS", "10.0.0.0/33", /'10.0.0.0\/33' is none/],
     ["MODEL_MANAGER_WORKER_LEASE", "30", /duration with its unit/],
     ["MODEL_MANAGER_WORKER_LEASE", "1ms", /from 100ms to 1h/],

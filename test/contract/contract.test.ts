@@ -10,6 +10,7 @@ import { createPythonTransport, findPythonWithGrpc } from "../support/transports
 import { type ContractContext, contextOf } from "./suite/context.ts";
 import { describeDownloads } from "./suite/downloads.ts";
 import { describeHealth } from "./suite/health.ts";
+import { describeImports } from "./suite/imports.ts";
 import { describeModels } from "./suite/models.ts";
 import { describeStorage } from "./suite/storage.ts";
 import { describeVersions } from "./suite/versions.ts";
@@ -60,6 +61,7 @@ describe.each(Object.keys(CLIENTS))("the contract through %s", (name) => {
 
   describe("models", () => describeModels(() => context));
   describe("versions", () => describeVersions(() => context));
+  describe("imports", () => describeImports(() => context));
   describe("downloads", () => describeDownloads(() => context));
   describe("storage", () => describeStorage(() => context));
   describe("workers", () => describeWorkers(() => context));

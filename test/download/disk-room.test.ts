@@ -6,7 +6,7 @@ const GiB = 1024 * MiB;
 const never = new AbortController().signal;
 
 function room(freeBytes: number): DiskRoom {
-  return new DiskRoom({ space: async () => ({ freeBytes }) }, { bytes: 0 });
+  return new DiskRoom({ spoolSpace: async () => ({ freeBytes }) }, { bytes: 0 });
 }
 
 it("keeps what one download was promised from the others, until it is written", async () => {
@@ -31,7 +31,7 @@ it.each([
   [100, 5],
 ])("of %d GiB leaves %d GiB free unless told otherwise", async (capacity, headroom) => {
   const space = { capacityBytes: capacity * GiB, freeBytes: 8 * GiB };
-  const disk = new DiskRoom({ space: async () => space });
+  const disk = new DiskRoom({ spoolSpace: async () => space });
   expect(await disk.available()).toBe((8 - headroom) * GiB);
   await expect(disk.reserve("a", (8 - headroom) * GiB + 1)).rejects.toMatchObject({
     reason: "DISK_FULL",
@@ -40,7 +40,7 @@ it.each([
   await disk.reserve("b", GiB);
   expect(await disk.available()).toBe((7 - headroom) * GiB);
   await expect(disk.reserve("a", 7 * GiB)).rejects.toMatchObject({ metadata: { reserved_bytes: String(GiB) } });
-  const small = new DiskRoom({ space: async () => space }, { percent: 3 });
+  const small = new DiskRoom({ spoolSpace: async () => space }, { percent: 3 });
   expect(await small.available()).toBe(8 * GiB - Math.ceil(0.03 * capacity * GiB));
 });
 

@@ -429,7 +429,7 @@ describe("owners", () => {
 
 describe("a full disk", () => {
   function withSpace(space: Space): BlobStore {
-    return { ...cluster.store, space: async () => space };
+    return { ...cluster.store, spoolSpace: async () => space };
   }
 
   it("is found before the first byte, and the error says what is needed and free", async () => {

@@ -50,8 +50,8 @@ function brokenStore(failure: DomainError): { store: BlobStore; repair: () => vo
     },
     store: {
       ...cluster.store,
-      space: async () => ({
-        ...(await cluster.store.space()),
+      spoolSpace: async () => ({
+        ...(await cluster.store.spoolSpace()),
         ...(broken.freeBytes && { freeBytes: broken.freeBytes }),
       }),
       commit: async (digest: Parameters<BlobStore["commit"]>[0], file: string) => {

@@ -7,7 +7,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import * as tls from "node:tls";
 import { afterEach, describe, expect, it, onTestFinished } from "vitest";
 import type { Logger } from "../../src/domain/logger.ts";
-import type { PortHandler } from "../../src/rpc/port/handler.ts";
+import type { PortHandler } from "../../src/lib/http/handler.ts";
 import type { PortLimits } from "../../src/rpc/port/limits.ts";
 import { ListenError } from "../../src/rpc/port/listen-error.ts";
 import { createPlainRoutes, type HealthSummary } from "../../src/rpc/port/plain-routes.ts";

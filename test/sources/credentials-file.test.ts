@@ -30,6 +30,19 @@ describe("the file of credentials", () => {
     expect(await credentials.find("credential", "hub")).toEqual({ token: "third" });
   });
 
+  it("has access keys for S3", async () => {
+    const key = { access_key_id: "AKIA", secret_access_key: "s3cret/+=" };
+    const lent = { ...key, session_token: "t", hosts: ["MinIO:9000"] };
+    await writeFile(path, JSON.stringify({ key, lent }));
+    const credentials = createCredentialsFile({ path, log: silent });
+    const accessKey = { accessKeyId: "AKIA", secretAccessKey: "s3cret/+=" };
+    expect(await credentials.find("credential", "key")).toEqual({ accessKey });
+    expect(await credentials.find("credential", "lent")).toEqual({
+      accessKey: { ...accessKey, sessionToken: "t" },
+      hosts: ["minio:9000"],
+    });
+  });
+
   it("refuses names that it does not have, also those that every object has, and repeats none: it may be a secret", async () => {
     await writeFile(path, JSON.stringify({ hub: { token: "t" } }));
     const credentials = createCredentialsFile({ path, log: silent });
@@ -49,6 +62,8 @@ describe("the file of credentials", () => {
     ["a token of another kind", '{"hub": {"token": ["s3cret"]}}'],
     ["a token with a line break", '{"hub": {"token": "s3cret\\n"}}'],
     ["an unknown word", '{"hub": {"token": "t", "s3cret": 1}}'],
+    ["an access key without its secret", '{"hub": {"access_key_id": "s3cret"}}'],
+    ["a token and an access key", '{"hub": {"token": "t", "access_key_id": "s3cret", "secret_access_key": "x"}}'],
     ["hosts of another kind", '{"hub": {"token": "t", "hosts": "s3cret"}}'],
   ])("that is broken is an error that shows nothing of it: %s", async (_, content) => {
     await writeFile(path, content);

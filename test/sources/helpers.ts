@@ -1,6 +1,6 @@
 import { isDomainError, type Reason } from "../../src/domain/errors.ts";
 import type { Logger } from "../../src/domain/logger.ts";
-import type { NamedCredentials } from "../../src/domain/ports/credentials.ts";
+import type { NamedCredential, NamedCredentials } from "../../src/domain/ports/credentials.ts";
 import type { FileOrigin, OpenedRange, ResolveRequest, SourceFile, Sources } from "../../src/domain/ports/sources.ts";
 import type { HttpFile, Source } from "../../src/domain/source.ts";
 import { createSources, type SourcesOptions } from "../../src/sources/sources.ts";
@@ -12,7 +12,7 @@ export const LOOPBACK = ["127.0.0.0/8", "::1/128"];
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 
 /** Credentials from an object. */
-export function named(tokens: Record<string, { token: string; hosts?: string[] }>): NamedCredentials {
+export function named(tokens: Record<string, NamedCredential>): NamedCredentials {
   return {
     async find(_field, name) {
       const credential = tokens[name];

@@ -408,14 +408,6 @@ describe("ending", () => {
     await expect.poll(() => origin.connections.open).toBeLessThanOrEqual(1);
   });
 
-  it("does not begin with a signal that has fired", async () => {
-    const file = await served();
-    const before = origin.requests.length;
-    const reason = new Error("enough");
-    await expect(open(file, 0, undefined, AbortSignal.abort(reason))).rejects.toBe(reason);
-    expect(origin.requests.length).toBe(before);
-  });
-
   it("breaks off a body whose reader leaves, and one that nobody reads when the signal fires", async () => {
     const big = origin.serve("/big", { size: 1 << 30, read: endless });
     const file = await originOf(sources, httpSource({ url: big }));

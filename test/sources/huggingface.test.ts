@@ -54,6 +54,26 @@ function source(changes: Partial<HuggingFaceSource> = {}): HuggingFaceSource {
 const tokensOf = (server: TestHub["hub"]) => new Set(server.requests.map(({ headers }) => headers.authorization));
 
 describe("resolving", () => {
+  it("tells what the card says", async () => {
+    hub.commit("org/card", {
+      files: FILES,
+      license: "other",
+      tags: ["text-generation", "region:us"],
+      card: { license_name: "qwen-research", base_model: ["org/base", "org/other"] },
+    });
+    expect(await sources.resolve(source({ repo: "org/card" }), request())).toMatchObject({
+      license: "qwen-research",
+      card: {
+        baseModels: ["org/base", "org/other"],
+        tags: ["safetensors", "text-generation", "region:us", "license:other"],
+        gated: false,
+      },
+    });
+    hub.commit("org/odd", { files: FILES, license: "mit", card: { base_model: { of: 1 }, license_name: 7 } });
+    const odd = await sources.resolve(source({ repo: "org/odd" }), request());
+    expect(odd).toMatchObject({ license: "mit", card: { baseModels: [] } });
+  });
+
   it("brings texts into a form that can be kept", async () => {
     hub.commit("org/odd", { files: FILES, license: "mit\0\ud800" });
     const resolved = await sources.resolve(source({ repo: "org/odd" }), request());
@@ -121,13 +141,6 @@ describe("resolving", () => {
     const other = source({ allowPatterns: ["nothing"] });
     const ofRequest = await sources.resolve(other, request({ allowPatterns, ignorePatterns }));
     expect(ofRequest.files.map(({ path }) => path).sort()).toEqual(expected);
-  });
-
-  it("names the patterns that nothing matches", async () => {
-    hub.commit("org/model", { files: FILES });
-    const nothing = source({ allowPatterns: ["*.gguf", "*.bin"] });
-    const error = await failure(sources.resolve(nothing, request()), "SOURCE_FILE_NOT_FOUND");
-    expect(error.message).toContain("'*.gguf', '*.bin'");
   });
 
   it("says what is missing: the repository, the revision", async () => {
@@ -280,16 +293,19 @@ describe("reading", () => {
     expect(Buffer.concat([...got, await bytesOf(rest)]).equals(WEIGHTS)).toBe(true);
   });
 
-  it("starts over for another file's validator", async () => {
-    expect(await open(await fileOf("model.safetensors"), 10, "another")).toMatchObject({ offset: 0 });
+  it("reads what the hub keeps as chunks through the address that puts them together", async () => {
+    hub.commit("org/xet", { files: { "model.safetensors": { bytes: WEIGHTS, lfs: true, xet: true } } });
+    const { files } = await sources.resolve(source({ repo: "org/xet" }), request());
+    expect(files[0]).toMatchObject({
+      size: WEIGHTS.length,
+      digest: `sha256:${createHash("sha256").update(WEIGHTS).digest("hex")}`,
+    });
+    expect((await bytesOf(open(preferred(files[0]), 1000))).equals(WEIGHTS.subarray(1000))).toBe(true);
+    expect(hub.hub.requests.filter(({ path }) => path.includes("xet-read-token"))).toEqual([]);
   });
 
-  it("says that a file is missing", async () => {
-    const origin = await fileOf("config.json");
-    hub.forget("org/model", "config.json");
-    const error = await failure(open(origin), "SOURCE_FILE_NOT_FOUND");
-    expect(error.message).toContain("'org/model'");
-    expect(error.message).toContain("'config.json'");
+  it("starts over for another file's validator", async () => {
+    expect(await open(await fileOf("model.safetensors"), 10, "another")).toMatchObject({ offset: 0 });
   });
 
   it("passes on what the CDN does", async () => {
@@ -300,6 +316,27 @@ describe("reading", () => {
     hub.cdn.behave(blob, { status: 403 });
     const refused = await failure(open(origin), "SOURCE_FORBIDDEN");
     expect(refused.message).not.toContain("Signature");
+  });
+});
+
+describe("a hub that asks for fewer requests", () => {
+  it.each([
+    [{ ratelimit: '"resolvers";r=0;t=58' }, 58_000],
+    [{ ratelimit: '"api";r=0;t=7, "pages";r=3;t=99' }, 7000],
+    [{ ratelimit: '"api";r=0;t=999999' }, 300_000],
+    [{ ratelimit: '"api";r=0;t=58', "retry-after": "2" }, 2000],
+    [{ ratelimit: '"api";r=5;t=58' }, undefined],
+    [{ ratelimit: "later" }, undefined],
+  ])("and says %j is left alone for %d ms", async (headers, expected) => {
+    hub.commit("org/model", { files: FILES });
+    const { files } = await sources.resolve(source(), request());
+    hub.behave({ status: 429, headers: Object.fromEntries(Object.entries(headers)) });
+    for (const ask of [() => sources.resolve(source(), request()), () => open(preferred(files[0]))]) {
+      const error = await failure(ask(), "SOURCE_UNAVAILABLE");
+      expect(error).toBeInstanceOf(SourceUnavailable);
+      expect(error).toMatchObject({ retryAfterMs: expected, metadata: { http_status: "429" } });
+      expect(error.message).toContain("asks for fewer requests");
+    }
   });
 });
 

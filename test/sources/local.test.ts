@@ -178,17 +178,6 @@ it("refuses what is neither a file nor a folder, without waiting for it", async 
 });
 
 describe("reading", () => {
-  it("reads all, and the rest from an offset", async () => {
-    const origin = await originOf(sources, local("model", "model.safetensors"));
-    const whole = await open(origin);
-    expect(whole).toMatchObject({ offset: 0, size: 3_000_000 });
-    expect((await bytesOf(whole)).equals(WEIGHTS)).toBe(true);
-    const rest = await open(origin, 2_000_001, whole.validator);
-    expect(rest.offset).toBe(2_000_001);
-    expect((await bytesOf(rest)).equals(WEIGHTS.subarray(2_000_001))).toBe(true);
-    expect(await bytesOf(open(origin, 3_000_000, whole.validator))).toHaveLength(0);
-  });
-
   it("starts over in a file that changed, and beyond its end", async () => {
     const origin = await originOf(sources, local("model", "model.safetensors"));
     const { validator } = await open(origin);
@@ -205,17 +194,6 @@ describe("reading", () => {
     expect((await failure(reading, "SOURCE_UNAVAILABLE")).message).toBe(
       "'model.safetensors' changed while it was read",
     );
-  });
-
-  it("ends when the signal fires", async () => {
-    const origin = await originOf(sources, local("model", "model.safetensors"));
-    const controller = new AbortController();
-    const reason = new Error("enough");
-    const { body } = await open(origin, 0, undefined, controller.signal);
-    const reading = (async () => {
-      for await (const _ of body) controller.abort(reason);
-    })();
-    await expect(reading).rejects.toBe(reason);
   });
 
   it("says that a file has gone", async () => {

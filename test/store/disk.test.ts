@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/pr
 import os from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { hexOfDigest } from "../../src/domain/digest.ts";
+import { type Digest, hexOfDigest } from "../../src/domain/digest.ts";
 import { createDiskStore } from "../../src/store/disk.ts";
 import { mountTmpfs } from "../download/support/tmpfs.ts";
 import { silent } from "../sources/helpers.ts";
@@ -18,7 +18,15 @@ async function temporary(): Promise<string> {
 describeBlobStore("disk", async () => {
   const directory = await temporary();
   const store = await createDiskStore({ directory, log: silent });
-  return { store, close: () => rm(directory, { recursive: true }) };
+  const plant = async (digest: Digest, bytes: Uint8Array) => {
+    const hex = hexOfDigest(digest);
+    const folder = join(directory, "blobs", "sha256", hex.slice(0, 2));
+    await mkdir(folder, { recursive: true });
+    // As a new file: what is damaged in its place keeps its identity but for the times.
+    await rm(join(folder, hex), { force: true });
+    await writeFile(join(folder, hex), bytes);
+  };
+  return { store, plant, close: () => rm(directory, { recursive: true }) };
 });
 
 describe("disk store", () => {

@@ -6,6 +6,8 @@ import { type Behavior, type OriginRequest, startOrigin, type TestOrigin } from 
 export interface HubFile {
   readonly bytes: Uint8Array;
   readonly lfs?: boolean;
+  /** An LFS file that the hub keeps as chunks, and puts together for whoever asks for it by HTTP. */
+  readonly xet?: boolean;
   /** How the CDN treats an LFS file. */
   readonly behavior?: Behavior;
 }
@@ -14,6 +16,9 @@ export interface HubRepository {
   readonly files: Readonly<Record<string, HubFile | Uint8Array>>;
   /** In the model card, such as `apache-2.0`. */
   readonly license?: string;
+  /** Further fields of the model card. */
+  readonly card?: Readonly<Record<string, unknown>>;
+  readonly tags?: readonly string[];
   /** Files need a token, even though the repository can be seen. */
   readonly gated?: boolean;
   /** Without a token it looks as if it were not there. */
@@ -64,6 +69,9 @@ interface Repository {
 export function gitBlobSha1(bytes: Uint8Array): string {
   return createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 }
+
+/** Some hash of its own: what the real one is made of is nobody's business here. */
+const xetHash = (bytes: Uint8Array): string => createHash("sha256").update("xet").update(bytes).digest("hex");
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -141,6 +149,10 @@ export async function startHub({ token, pageSize = 2 }: HubOptions = {}): Promis
         "x-repo-commit": commit.id,
         "x-linked-size": String(file.bytes.length),
         "x-linked-etag": `"${sha256(file.bytes)}"`,
+        ...(file.xet && {
+          "x-xet-hash": xetHash(file.bytes),
+          link: `<${hub.base}/api/models/any/xet-read-token/${commit.id}>; rel="xet-auth"`,
+        }),
       };
       return response.writeHead(302, headers).end();
     }
@@ -240,7 +252,7 @@ function refuse(response: ServerResponse, status: number, code: string | undefin
 }
 
 function info(repo: string, commit: Commit, response: ServerResponse): ServerResponse {
-  const { license, gated = false, private: hidden = false } = commit.content;
+  const { license, gated = false, private: hidden = false, card, tags = [] } = commit.content;
   return response.writeHead(200, { "content-type": "application/json" }).end(
     JSON.stringify({
       _id: "0123456789abcdef01234567",
@@ -248,7 +260,8 @@ function info(repo: string, commit: Commit, response: ServerResponse): ServerRes
       sha: commit.id,
       private: hidden,
       gated: gated ? "manual" : false,
-      tags: ["safetensors", ...(license === undefined ? [] : [`license:${license}`])],
+      tags: ["safetensors", ...tags, ...(license === undefined ? [] : [`license:${license}`])],
+      ...(card !== undefined && { cardData: { license, ...card } }),
       lastModified: "2025-01-01T00:00:00.000Z",
     }),
   );
@@ -262,12 +275,13 @@ function entriesOf({ files }: Commit, recursive: boolean): object[] {
   }
   const entries = [
     ...[...folders].map((path) => ({ type: "directory", oid: gitBlobSha1(Buffer.from(path)), size: 0, path })),
-    ...[...files].map(([path, { bytes, lfs }]) => {
+    ...[...files].map(([path, { bytes, lfs, xet }]) => {
       const size = bytes.length;
       if (!lfs) return { type: "file", oid: gitBlobSha1(bytes), size, path };
       const oid = sha256(bytes);
       const pointer = Buffer.from(`version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${size}\n`);
-      return { type: "file", oid: gitBlobSha1(pointer), size, path, lfs: { oid, size, pointerSize: pointer.length } };
+      const entry = { type: "file", oid: gitBlobSha1(pointer), size, path };
+      return { ...entry, lfs: { oid, size, pointerSize: pointer.length }, ...(xet && { xetHash: xetHash(bytes) }) };
     }),
   ];
   return entries.filter(({ path }) => recursive || !path.includes("/"));

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file modelmanager/v1/version.proto.
  */
 export const file_modelmanager_v1_version: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvdmVyc2lvbi5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIu4ECgdWZXJzaW9uEh4KCG1vZGVsX2lkGAEgASgJQgy6SAnYAQFyBIjqMAESHAoHdmVyc2lvbhgCIAEoDUILukgIKgYY/////wcSFwoPbWFuaWZlc3RfZGlnZXN0GAMgASgJEhkKEXJlc29sdmVkX3JldmlzaW9uGAQgASgJEhMKC3RvdGFsX2J5dGVzGAUgASgEEhIKCmZpbGVfY291bnQYBiABKA0SKwoFZmlsZXMYByADKAsyHC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbkZpbGUSMgoIbWV0YWRhdGEYCCABKAsyIC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbk1ldGFkYXRhEg8KB2xpY2Vuc2UYCSABKAkSDgoGcGlubmVkGAogASgIElEKBmxhYmVscxgLIAMoCzIkLm1vZGVsbWFuYWdlci52MS5WZXJzaW9uLkxhYmVsc0VudHJ5Qhu6SBiaARUQQCIGcgSw6jABKglyB7jqMAEYgAISLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgRldGFnGA4gASgJQgm6SAZyBNDqMAESFQoNZGFtYWdlZF9maWxlcxgPIAMoCRIyCg5sYXN0X3VzZWRfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI5CgtWZXJzaW9uRmlsZRIMCgRwYXRoGAEgASgJEgwKBHNpemUYAiABKAQSDgoGZGlnZXN0GAMgASgJIpQCCg9WZXJzaW9uTWV0YWRhdGESDgoGZm9ybWF0GAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIcCg9wYXJhbWV0ZXJfY291bnQYAyABKARIAIgBARIUCgxxdWFudGl6YXRpb24YBCABKAkSGwoOY29udGV4dF9sZW5ndGgYBSABKA1IAYgBARIjChZlc3RpbWF0ZWRfbWVtb3J5X2J5dGVzGAYgASgESAKIAQESFAoMdW5zYWZlX2ZpbGVzGAcgAygJEg0KBWVycm9yGAggASgJQhIKEF9wYXJhbWV0ZXJfY291bnRCEQoPX2NvbnRleHRfbGVuZ3RoQhkKF19lc3RpbWF0ZWRfbWVtb3J5X2J5dGVzYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_modelmanager_v1_rules]);
+  fileDesc("Ch1tb2RlbG1hbmFnZXIvdjEvdmVyc2lvbi5wcm90bxIPbW9kZWxtYW5hZ2VyLnYxIu4ECgdWZXJzaW9uEh4KCG1vZGVsX2lkGAEgASgJQgy6SAnYAQFyBIjqMAESHAoHdmVyc2lvbhgCIAEoDUILukgIKgYY/////wcSFwoPbWFuaWZlc3RfZGlnZXN0GAMgASgJEhkKEXJlc29sdmVkX3JldmlzaW9uGAQgASgJEhMKC3RvdGFsX2J5dGVzGAUgASgEEhIKCmZpbGVfY291bnQYBiABKA0SKwoFZmlsZXMYByADKAsyHC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbkZpbGUSMgoIbWV0YWRhdGEYCCABKAsyIC5tb2RlbG1hbmFnZXIudjEuVmVyc2lvbk1ldGFkYXRhEg8KB2xpY2Vuc2UYCSABKAkSDgoGcGlubmVkGAogASgIElEKBmxhYmVscxgLIAMoCzIkLm1vZGVsbWFuYWdlci52MS5WZXJzaW9uLkxhYmVsc0VudHJ5Qhu6SBiaARUQQCIGcgSw6jABKglyB7jqMAEYgAISLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgRldGFnGA4gASgJQgm6SAZyBNDqMAESFQoNZGFtYWdlZF9maWxlcxgPIAMoCRIyCg5sYXN0X3VzZWRfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI5CgtWZXJzaW9uRmlsZRIMCgRwYXRoGAEgASgJEgwKBHNpemUYAiABKAQSDgoGZGlnZXN0GAMgASgJIt8DCg9WZXJzaW9uTWV0YWRhdGESDgoGZm9ybWF0GAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIcCg9wYXJhbWV0ZXJfY291bnQYAyABKARIAIgBARIUCgxxdWFudGl6YXRpb24YBCABKAkSGwoOY29udGV4dF9sZW5ndGgYBSABKA1IAYgBARIjChZlc3RpbWF0ZWRfbWVtb3J5X2J5dGVzGAYgASgESAKIAQESFAoMdW5zYWZlX2ZpbGVzGAcgAygJEg0KBWVycm9yGAggASgJEhEKCXByZWNpc2lvbhgJIAEoCRITCgtiYXNlX21vZGVscxgKIAMoCRIZCgxhZGFwdGVyX3JhbmsYCyABKA1IA4gBARIVCg1oYXNfdG9rZW5pemVyGAwgASgIEhkKEWhhc19jaGF0X3RlbXBsYXRlGA0gASgIEhcKCm9ubnhfb3BzZXQYDiABKA1IBIgBARIMCgR0YWdzGA8gAygJEg0KBWdhdGVkGBAgASgIQhIKEF9wYXJhbWV0ZXJfY291bnRCEQoPX2NvbnRleHRfbGVuZ3RoQhkKF19lc3RpbWF0ZWRfbWVtb3J5X2J5dGVzQg8KDV9hZGFwdGVyX3JhbmtCDQoLX29ubnhfb3BzZXRiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_modelmanager_v1_rules]);
 
 /**
  * A version: an immutable list of verified files of one model.
@@ -180,13 +180,16 @@ export const VersionFileSchema: GenMessage<VersionFile> = /*@__PURE__*/
   messageDesc(file_modelmanager_v1_version, 1);
 
 /**
- * What the files of a version say of themselves; what they do not say is absent.
+ * What the files of a version, and the model card of its source, say of it; what they do not say is absent.
+ *
+ * It is read once, when the version is made. Of a version that holds its weights several times, in several formats or quantizations,
+ * numbers are those of the largest weights in the first of these formats that is there: GGUF, safetensors, ONNX, pickles.
  *
  * @generated from message modelmanager.v1.VersionMetadata
  */
 export type VersionMetadata = Message<"modelmanager.v1.VersionMetadata"> & {
   /**
-   * The format of the weights, such as `safetensors` or `gguf`.
+   * The format of the weights: `gguf`, `safetensors`, `onnx` or `pytorch`.
    *
    * @generated from field: string format = 1;
    */
@@ -200,14 +203,14 @@ export type VersionMetadata = Message<"modelmanager.v1.VersionMetadata"> & {
   architecture: string;
 
   /**
-   * The number of parameters.
+   * The number of parameters; those of packed weights are counted unpacked.
    *
    * @generated from field: optional uint64 parameter_count = 3;
    */
   parameterCount?: bigint | undefined;
 
   /**
-   * The quantization, such as `Q4_K_M`.
+   * How the weights are quantized: GGUF's file type such as `Q4_K_M`, or a method such as `awq`; several are separated by commas.
    *
    * @generated from field: string quantization = 4;
    */
@@ -221,14 +224,17 @@ export type VersionMetadata = Message<"modelmanager.v1.VersionMetadata"> & {
   contextLength?: number | undefined;
 
   /**
-   * The memory that serving needs by estimate: weights, key-value cache at full context, and overhead.
+   * The memory that serving one full context needs by estimate: the bytes of the weights, a tenth of them for the engine, and the
+   * key-value cache in 16 bits, which is 4 bytes x layers x key-value heads x head size x `context_length` (with latent attention,
+   * 2 bytes x layers x latent size x `context_length`). Absent unless the files say all of these.
    *
    * @generated from field: optional uint64 estimated_memory_bytes = 6;
    */
   estimatedMemoryBytes?: bigint | undefined;
 
   /**
-   * Files that can run code when loaded, such as pickles.
+   * Files that can run code when loaded, found by their content: pickles, alone, compressed or in a zip as torch writes them; at
+   * most 200 are named.
    *
    * @generated from field: repeated string unsafe_files = 7;
    */
@@ -240,6 +246,62 @@ export type VersionMetadata = Message<"modelmanager.v1.VersionMetadata"> & {
    * @generated from field: string error = 8;
    */
   error: string;
+
+  /**
+   * The number format of most weights that are not quantized by blocks, such as `bf16`.
+   *
+   * @generated from field: string precision = 9;
+   */
+  precision: string;
+
+  /**
+   * The models that it was made from, as its adapter's configuration or its card names them, at most 32.
+   *
+   * @generated from field: repeated string base_models = 10;
+   */
+  baseModels: string[];
+
+  /**
+   * The rank of an adapter (LoRA).
+   *
+   * @generated from field: optional uint32 adapter_rank = 11;
+   */
+  adapterRank?: number | undefined;
+
+  /**
+   * Whether there is a tokenizer.
+   *
+   * @generated from field: bool has_tokenizer = 12;
+   */
+  hasTokenizer: boolean;
+
+  /**
+   * Whether there is a chat template.
+   *
+   * @generated from field: bool has_chat_template = 13;
+   */
+  hasChatTemplate: boolean;
+
+  /**
+   * The version of ONNX's default operator set that a model of that format needs.
+   *
+   * @generated from field: optional uint32 onnx_opset = 14;
+   */
+  onnxOpset?: number | undefined;
+
+  /**
+   * Tags of its card, at most 128.
+   *
+   * @generated from field: repeated string tags = 15;
+   */
+  tags: string[];
+
+  /**
+   * Whether its source gave files only to those who had accepted conditions.
+   *
+   * @generated from field: bool gated = 16;
+   */
+  gated: boolean;
 };
 
 /**

@@ -1,9 +1,12 @@
 import { type Model, ModelStatusSchema, ModelTypeSchema } from "../../../gen/modelmanager/v1/model_pb.ts";
-import type { Version, VersionFile } from "../../../gen/modelmanager/v1/version_pb.ts";
+import type { Version, VersionFile, VersionMetadata } from "../../../gen/modelmanager/v1/version_pb.ts";
 import { humanBytes } from "../../lib/bytes.ts";
 import { formatSource } from "./source.ts";
 import { type Column, formatDetails, formatTable, printable } from "./table.ts";
 import { ago, counted, enumName, formatLabels, timeAndAge } from "./values.ts";
+
+/** Counts as people say them: `494M`, `7.62B`. */
+const COUNT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** Prints a list of models. */
 export function formatModels(models: readonly Model[], now: Date): string {
@@ -47,11 +50,19 @@ function formatVersion(version: Version, now: Date): string {
     ["license", version.license],
     ["format", metadata?.format],
     ["architecture", metadata?.architecture],
-    ["parameters", metadata?.parameterCount?.toString()],
+    ["parameters", metadata?.parameterCount === undefined ? "" : COUNT.format(metadata.parameterCount)],
     ["quantization", metadata?.quantization],
-    ["context", metadata?.contextLength?.toString()],
+    ["precision", metadata?.precision],
+    ["context", metadata?.contextLength === undefined ? "" : counted(metadata.contextLength, "token")],
     ["memory", metadata?.estimatedMemoryBytes === undefined ? "" : humanBytes(metadata.estimatedMemoryBytes)],
+    ["made from", metadata?.baseModels.join(", ")],
+    ["adapter rank", metadata?.adapterRank?.toString()],
+    ["brings", formatBrought(metadata)],
+    ["onnx opset", metadata?.onnxOpset?.toString()],
+    ["gated", metadata?.gated ? "yes" : ""],
+    ["tags", metadata?.tags.join(", ")],
     ["unsafe files", metadata?.unsafeFiles.join(", ")],
+    ["unreadable", metadata?.error],
     ["pinned", version.pinned ? "yes" : ""],
     ["damaged files", version.damagedFiles.join(", ")],
     ["labels", formatLabels(version.labels)],
@@ -64,6 +75,12 @@ function formatVersion(version: Version, now: Date): string {
     { heading: "DIGEST", text: (file) => file.digest },
   ];
   return `version ${version.version}\n${details}\n${formatTable(columns, version.files)}`;
+}
+
+function formatBrought(metadata: VersionMetadata | undefined): string {
+  return [metadata?.hasTokenizer && "a tokenizer", metadata?.hasChatTemplate && "a chat template"]
+    .filter((thing) => thing)
+    .join(", ");
 }
 
 function formatAliases(model: Model): string {

@@ -7,7 +7,7 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** Room in the store's disk, in bytes; absent for an object store. */
+/** Room on a disk, in bytes; absent for an object store. */
 export interface Space {
   readonly capacityBytes?: number;
   readonly freeBytes?: number;
@@ -40,14 +40,15 @@ export interface BlobStore {
   stat(digest: Digest): Promise<{ size: number } | undefined>;
   /**
    * Makes the local file `path`, whose bytes are synced and hash to `digest`, a blob, and takes the file away. Replaces what
-   * lies there. Harmless if the blob exists.
+   * lies there and is not the blob. Harmless if the blob exists. A store that copies the bytes raises CONTENT_MISMATCH if they
+   * are others by now.
    */
   commit(digest: Digest, path: string): Promise<void>;
   /** Reads a blob or a range of it; BLOB_NOT_FOUND. */
   read(digest: Digest, range?: ByteRange): Promise<Readable>;
   /** Takes a blob away; harmless if there is none. */
   remove(digest: Digest): Promise<void>;
-  /** Reads a blob again, off the main thread, and checks its digest; the signal's reason. */
+  /** Reads a blob again, without holding up others, and checks its digest; the signal's reason. */
   verify(digest: Digest, options: VerifyOptions): Promise<BlobCheck>;
   /**
    * Puts aside, for the operator to see, what a check found damaged or missing, unless something else lies there by now.
@@ -57,6 +58,8 @@ export interface BlobStore {
   /** Takes away what was put aside at least `ageMs` ago and answers its bytes; a dry run only tells. */
   emptyQuarantine(ageMs: number, dryRun: boolean): Promise<number>;
   space(): Promise<Space>;
+  /** The room for parts: that of the store where both have one disk. */
+  spoolSpace(): Promise<Space>;
   /** Resolves if the store can be reached; a full disk is no reason to fail. */
   check(): Promise<void>;
 }

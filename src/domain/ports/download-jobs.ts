@@ -88,6 +88,13 @@ export interface DownloadJobs {
   /** Of `digests`, those that the store has, each with a reference of this download so that no collector takes it. */
   reuse(lease: Lease, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
   /**
+   * Of archives, those that were unpacked before and whose files the store has, with these files, each of which gets a
+   * reference of this download.
+   */
+  reuseUnpacked(lease: Lease, archives: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly VersionFile[]>>;
+  /** Remembers the files of an archive for as long as the store has them all. Harmless to repeat. */
+  noteUnpacked(lease: Lease, archive: Digest, files: readonly VersionFile[]): Promise<void>;
+  /**
    * Brings a verified blob into the store: commits its row as WRITING with a reference of this download, then under the
    * row's lock runs `place` and marks it READY. Harmless to repeat.
    */

@@ -1,4 +1,4 @@
-import type { Alias, Model, ModelChanges, NewModel, Version, VersionChanges } from "../model.ts";
+import type { Alias, Model, ModelChanges, NewModel, NewVersion, Version, VersionChanges } from "../model.ts";
 import type { ModelRef } from "../model-ref.ts";
 import type { ListRequest, Order, Page, PageRequest } from "../page.ts";
 
@@ -27,6 +27,11 @@ export interface Models {
   listVersions(modelId: string, request: PageRequest): Promise<Page<Version>>;
   /** The version that is referred to, with its files; VERSION_NOT_FOUND or ALIAS_NOT_FOUND if there is none. */
   getVersion(ref: ModelRef): Promise<Version>;
+  /**
+   * Makes a version of blobs that are in the store, or finds the one of the same files, in one transaction that holds the
+   * blobs against every collector. BLOB_NOT_FOUND names the first few that are not there.
+   */
+  createVersion(modelId: string, version: NewVersion): Promise<Version>;
   updateVersion(modelId: string, version: number, changes: VersionChanges, etag: string): Promise<Version>;
   /** RESOURCE_IN_USE while an alias or an assignment names it. */
   deleteVersion(modelId: string, version: number, etag: string): Promise<void>;

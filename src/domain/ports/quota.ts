@@ -8,6 +8,8 @@ export interface Quota {
    * What the source does not tell the size of counts once it is in the store.
    */
   claim(lease: Lease, contentBytes: number): Promise<void>;
+  /** The same for blobs that come in without a download: `bytes` that the store does not have. Nothing is noted. */
+  makeRoom(bytes: number): Promise<void>;
 }
 
 /** How bytes count against a quota when a download does not fit. */
@@ -35,6 +37,8 @@ export interface EvictedVersion {
 export interface QuotaRecords {
   /** Notes what a download will hold if that is within the quota, one download after the other; else answers what is short. */
   claim(lease: Lease, contentBytes: number, quotaBytes: number): Promise<QuotaShortage | undefined>;
+  /** What is short for `bytes` more, which nobody has claimed; undefined if they are within the quota. */
+  shortage(bytes: number, quotaBytes: number): Promise<QuotaShortage | undefined>;
   /**
    * Deletes, with its event, the least recently used of the versions that free something and that nothing needs: no pin, no
    * alias, no assignment, no live download of their model. Undefined if there is none.

@@ -1,5 +1,6 @@
 import type { Digest } from "../digest.ts";
 import { DomainError, type DomainErrorOptions } from "../errors.ts";
+import type { SourceCard } from "../model.ts";
 import type { Credential, Source, SourceKind } from "../source.ts";
 
 /** What a download asks of a source beyond what the source says itself. */
@@ -20,9 +21,14 @@ export interface ResolvedSource {
   readonly revision: string;
   /** As the source names it; empty if unknown. */
   readonly license: string;
+  /** What else its card says; absent where it has none. */
+  readonly card?: SourceCard;
   /** At least one; paths are checked and distinct. */
   readonly files: readonly SourceFile[];
 }
+
+/** How files are packed into one. */
+export type ArchiveFormat = "tar" | "tar+gzip" | "tar+zstd";
 
 /** One file of a source. */
 export interface SourceFile {
@@ -38,6 +44,8 @@ export interface SourceFile {
    * Parts of files without a digest are kept under it.
    */
   readonly identity: string;
+  /** What the file is packed as, if the version is to have the files in it, by their own paths, in its place. */
+  readonly unpack?: ArchiveFormat;
   /** Where the bytes can be read, the preferred place first, then its mirrors. */
   readonly origins: readonly FileOrigin[];
 }
@@ -126,7 +134,7 @@ export class SourceUnavailable extends DomainError {
 
 /** All sources behind one door. */
 export interface Sources {
-  /** NOT_IMPLEMENTED for a kind without a driver, STATE_INVALID for `upload`. */
+  /** STATE_INVALID for `upload`. */
   assertDownloadable(kind: SourceKind): void;
   /** Pins the revision and lists its files; the errors are those of {@link FileOrigin.open} and SOURCE_NOT_FOUND, SOURCE_REVISION_NOT_FOUND. */
   resolve(source: Source, request: ResolveRequest): Promise<ResolvedSource>;

@@ -32,11 +32,13 @@ export function versionToMessage(version: Version): VersionMessage {
 }
 
 function metadataToMessage(metadata: VersionMetadata): VersionMetadataMessage {
-  const { parameterCount, estimatedMemoryBytes, unsafeFiles, ...rest } = metadata;
+  const { parameterCount, estimatedMemoryBytes, unsafeFiles, baseModels, tags, ...rest } = metadata;
   return create(VersionMetadataSchema, {
     ...rest,
     parameterCount: optionalBytes(parameterCount),
     estimatedMemoryBytes: optionalBytes(estimatedMemoryBytes),
     unsafeFiles: [...(unsafeFiles ?? [])],
+    baseModels: [...(baseModels ?? [])],
+    tags: [...(tags ?? [])],
   });
 }

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import type { HashReply, HashRequest } from "./file-hasher.ts";
+import type { HashReply, HashRequest } from "./hash-thread.ts";
 
 const STEP_BYTES = 8 * 1024 * 1024;
 const BUFFER_BYTES = 1024 * 1024;
@@ -10,13 +10,14 @@ const BUFFER_BYTES = 1024 * 1024;
 const files = new Map<number, { hash: Hash; position: number }>();
 const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
 
-function step(file: number, fd: number): HashReply {
+function step(file: number, fd: number, isWhole: boolean): HashReply {
   const state = files.get(file) ?? { hash: createHash("sha256"), position: 0 };
   files.set(file, state);
   const begin = state.position;
   while (state.position - begin < STEP_BYTES) {
     const bytes = readSync(fd, buffer, 0, buffer.length, state.position);
     if (bytes === 0) {
+      if (!isWhole) break;
       files.delete(file);
       return { file, bytes: state.position - begin, hex: state.hash.digest("hex") };
     }
@@ -33,7 +34,7 @@ parentPort?.on("message", (request: HashRequest) => {
     return;
   }
   try {
-    parentPort?.postMessage(step(file, request.fd));
+    parentPort?.postMessage(step(file, request.fd, request.isWhole));
   } catch (error) {
     files.delete(file);
     // An error that is cloned loses its code.

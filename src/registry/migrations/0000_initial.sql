@@ -172,6 +172,14 @@ CREATE TABLE "workers" (
 	"update_time" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "unpacked_files" (
+	"archive" text NOT NULL,
+	"path" text collate "C" NOT NULL,
+	"digest" text NOT NULL,
+	"file_count" integer NOT NULL,
+	CONSTRAINT "unpacked_files_archive_path_pk" PRIMARY KEY("archive","path")
+);
+--> statement-breakpoint
 ALTER TABLE "blob_references" ADD CONSTRAINT "blob_references_download_id_downloads_id_fk" FOREIGN KEY ("download_id") REFERENCES "public"."downloads"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "blob_references" ADD CONSTRAINT "blob_references_digest_blobs_digest_fk" FOREIGN KEY ("digest") REFERENCES "public"."blobs"("digest") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "download_progress" ADD CONSTRAINT "download_progress_download_id_downloads_id_fk" FOREIGN KEY ("download_id") REFERENCES "public"."downloads"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -183,6 +191,7 @@ ALTER TABLE "versions" ADD CONSTRAINT "versions_model_id_models_id_fk" FOREIGN K
 ALTER TABLE "assignments" ADD CONSTRAINT "assignments_worker_id_workers_id_fk" FOREIGN KEY ("worker_id") REFERENCES "public"."workers"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "assignments" ADD CONSTRAINT "assignments_version" FOREIGN KEY ("model_id","version") REFERENCES "public"."versions"("model_id","version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "worker_presence" ADD CONSTRAINT "worker_presence_worker_id_workers_id_fk" FOREIGN KEY ("worker_id") REFERENCES "public"."workers"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "unpacked_files" ADD CONSTRAINT "unpacked_files_digest_blobs_digest_fk" FOREIGN KEY ("digest") REFERENCES "public"."blobs"("digest") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "blobs_by_verified_time" ON "blobs" USING btree ("verified_time" NULLS FIRST,"digest");--> statement-breakpoint
 CREATE INDEX "blob_references_by_digest" ON "blob_references" USING btree ("digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "downloads_live_identity" ON "downloads" USING btree ("model_id","identity") WHERE "downloads"."state" in ('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED');--> statement-breakpoint
@@ -204,4 +213,5 @@ CREATE UNIQUE INDEX "assignments_worker_version" ON "assignments" USING btree ("
 CREATE INDEX "assignments_by_version" ON "assignments" USING btree ("model_id","version");--> statement-breakpoint
 CREATE UNIQUE INDEX "workers_id_ignoring_case" ON "workers" USING btree (lower("id"));--> statement-breakpoint
 CREATE INDEX "workers_by_labels" ON "workers" USING gin ("labels");--> statement-breakpoint
+CREATE INDEX "unpacked_files_by_digest" ON "unpacked_files" USING btree ("digest");--> statement-breakpoint
 INSERT INTO "event_counter" ("sequence") VALUES (0);

@@ -1,6 +1,6 @@
 import type * as http from "node:http";
 import type { Socket } from "node:net";
-import type { PortHandler } from "./handler.ts";
+import type { PortHandler } from "../../lib/http/handler.ts";
 import type { PortLimits } from "./limits.ts";
 
 /** Options of node's HTTP/1.1 server (in clear or with TLS) for these limits. */
@@ -30,7 +30,7 @@ export function attachHttp1(server: http.Server, handler: PortHandler, limits: P
   // The newest answer of each connection; with pipelining that is the one which finishes last.
   const running = new Map<Socket, http.ServerResponse>();
 
-  server.on("request", (request, response) => {
+  const onRequest: http.RequestListener = (request, response) => {
     const { socket } = request;
     running.set(socket, response);
     response.once("close", () => {
@@ -38,7 +38,10 @@ export function attachHttp1(server: http.Server, handler: PortHandler, limits: P
     });
     if (draining) closeAfter(response);
     handler(request, response);
-  });
+  };
+  server.on("request", onRequest);
+  // The handler says whether the body shall come.
+  server.on("checkContinue", onRequest);
 
   server.setTimeout(limits.stallMs, (socket) => {
     const response = running.get(socket);

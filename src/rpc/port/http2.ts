@@ -1,7 +1,7 @@
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import type { Logger } from "../../domain/logger.ts";
-import type { PortHandler, StreamHandler } from "./handler.ts";
+import type { PortHandler, StreamHandler } from "../../lib/http/handler.ts";
 import { superviseSession } from "./http2-session.ts";
 import type { PortLimits } from "./limits.ts";
 
@@ -27,10 +27,12 @@ export function createHttp2(
 
   if (onStream === undefined) {
     server.on("request", handler);
+    server.on("checkContinue", handler);
   } else {
     // Node answers streams twice if a 'request' listener stands beside a 'stream' listener. A second server that never
     // listens holds it, and gets only the streams that nobody took.
     const fallThrough = http2.createServer(handler);
+    fallThrough.on("checkContinue", handler);
     server.on("stream", (stream, headers, flags, rawHeaders) => {
       if (!onStream(stream, headers)) fallThrough.emit("stream", stream, headers, flags, rawHeaders);
     });

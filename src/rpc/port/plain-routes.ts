@@ -1,5 +1,5 @@
-import { answerJson, type JsonAnswer, pathOf } from "./answer.ts";
-import type { PortHandler } from "./handler.ts";
+import { answerJson, type JsonAnswer, pathOf } from "../../lib/http/answer.ts";
+import type { PortHandler } from "../../lib/http/handler.ts";
 
 /** What `GET /` says. */
 export interface About {
@@ -23,6 +23,8 @@ export interface PlainRoutesOptions {
   health(): HealthSummary;
   /** Gets what is RPC. */
   readonly rpc: PortHandler;
+  /** Gets what begins with these paths, and tells clients that wait for it to go on. */
+  readonly areas?: Readonly<Record<string, PortHandler>>;
 }
 
 /** `/<package.Service>/<Method>`. */
@@ -34,7 +36,7 @@ const RPC_CONTENT_TYPE = /^application\/(?:grpc|connect\+|proto(?:$|[\s;]))/i;
  * Answers the few plain HTTP pages beside RPC, in JSON, on both HTTP versions: `GET /` and `GET /health` (and HEAD);
  * other methods get 405, other paths 404. A call by its content type or path goes to `rpc`.
  */
-export function createPlainRoutes({ about, health, rpc }: PlainRoutesOptions): PortHandler {
+export function createPlainRoutes({ about, health, rpc, areas = {} }: PlainRoutesOptions): PortHandler {
   const pages = new Map<string, () => JsonAnswer>([
     ["/", () => ({ status: 200, body: about })],
     [
@@ -61,6 +63,12 @@ export function createPlainRoutes({ about, health, rpc }: PlainRoutesOptions): P
 
   return (request, response) => {
     const path = pathOf(request);
+    const area = Object.entries(areas).find(([prefix]) => path.startsWith(prefix));
+    if (area !== undefined) {
+      area[1](request, response);
+      return;
+    }
+    if (request.headers.expect !== undefined) response.writeContinue();
     if (RPC_PATH.test(path) || RPC_CONTENT_TYPE.test(request.headers["content-type"] ?? "")) rpc(request, response);
     else answerJson(request, response, answer(request.method ?? "GET", path));
   };

@@ -4,7 +4,7 @@ import * as https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../domain/logger.ts";
-import type { PortHandler, StreamHandler } from "./handler.ts";
+import type { PortHandler, StreamHandler } from "../../lib/http/handler.ts";
 import { attachHttp1, http1Options } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { DEFAULT_PORT_LIMITS, type PortLimits } from "./limits.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DomainError } from "../../domain/errors.ts";
+import type { SourceCard } from "../../domain/model.ts";
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
 import { storableText } from "../../lib/storable-text.ts";
 import { MAX_FILES } from "../files.ts";
@@ -21,8 +22,8 @@ export interface HubSnapshot {
   readonly commit: string;
   /** Of the model card; empty if it names none. */
   readonly license: string;
-  /** Whether files are only for those who accepted conditions. */
-  readonly gated: boolean;
+  /** Never without `gated`. */
+  readonly card: SourceCard & { readonly gated: boolean };
 }
 
 /** A file of a commit as its tree lists it. */
@@ -32,9 +33,23 @@ export type HubFile = z.infer<typeof FILE>;
 const MAX_BODY_BYTES = 32 << 20;
 const MAX_PAGES = 1000;
 
+const MAX_TAGS = 128;
+const MAX_BASE_MODELS = 32;
+const MAX_TEXT = 256;
+
+/** Written by people: what is not as it should be is as good as absent. */
+const CARD = z.object({
+  license_name: z.string().optional().catch(undefined),
+  base_model: z
+    .union([z.string().transform((model) => [model]), z.array(z.string())])
+    .optional()
+    .catch(undefined),
+});
+
 const SNAPSHOT = z.object({
   sha: z.string().regex(/^[0-9a-f]{40}$/),
   tags: z.array(z.string()).default([]),
+  cardData: CARD.optional().catch(undefined),
   gated: z.union([z.boolean(), z.string()]).default(false),
 });
 
@@ -62,13 +77,27 @@ export async function readSnapshot(
       name: repository.repo,
       hubUrl: repository.endpoint,
       revision,
-      additionalFields: ["sha", "tags"],
+      additionalFields: ["sha", "tags", "cardData"],
       fetch: hubFetch(client, repository, revision, signal),
     }),
   );
-  const { sha, tags, gated } = understood(SNAPSHOT, info, repository);
+  const { sha, tags, gated, cardData } = understood(SNAPSHOT, info, repository);
+  const card = {
+    gated: gated !== false,
+    tags: kept(tags, MAX_TAGS),
+    baseModels: kept(cardData?.base_model ?? [], MAX_BASE_MODELS),
+  };
+  return { commit: sha, license: licenseOf(tags, cardData?.license_name), card };
+}
+
+/** One that is none of the usual ones goes by a name of its own. */
+function licenseOf(tags: readonly string[], name = ""): string {
   const license = tags.find((tag) => tag.startsWith("license:"))?.slice("license:".length) ?? "";
-  return { commit: sha, license: storableText(license), gated: gated !== false };
+  return storableText(((license === "other" && name) || license).slice(0, MAX_TEXT));
+}
+
+function kept(texts: readonly string[], most: number): string[] {
+  return texts.slice(0, most).map((text) => storableText(text.slice(0, MAX_TEXT)));
 }
 
 /** Lists all files of a commit, page after page. */

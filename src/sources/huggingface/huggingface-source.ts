@@ -18,7 +18,8 @@ export interface DefaultHub {
 
 /**
  * Resolves a repository on a Hugging Face hub: pins the revision to a commit, then lists that commit's files. Large files
- * (LFS) carry their SHA-256, the others git's SHA-1.
+ * carry their SHA-256, the others git's SHA-1. Files that the hub keeps as chunks (xet) are listed as the large ones (LFS)
+ * that they were and are read the same way: the hub puts them together behind a signed address.
  */
 export async function resolveHuggingFace(
   client: HttpClient,
@@ -29,11 +30,12 @@ export async function resolveHuggingFace(
 ): Promise<ResolvedSource> {
   const repository = await repositoryOf(credentials, hub, source, request);
   const revision = request.revision || source.revision || "main";
-  const { commit, license, gated } = await readSnapshot(client, repository, revision, request.signal);
-  if (gated && repository.token === undefined) throw gatedRepository(repository);
+  const { commit, license, card } = await readSnapshot(client, repository, revision, request.signal);
+  if (card.gated && repository.token === undefined) throw gatedRepository(repository);
   const tree = await listTree(client, repository, commit, request.signal);
   const files = selectFiles(tree, patternsOf(request, source));
-  return { revision: commit, license, files: files.map((file) => sourceFile(client, repository, commit, file)) };
+  const located = files.map((file) => sourceFile(client, repository, commit, file));
+  return { revision: commit, license, card, files: located };
 }
 
 async function repositoryOf(

@@ -2,9 +2,7 @@ import { DomainError } from "../../domain/errors.ts";
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
 import type { Headers } from "../../lib/http/validator.ts";
 import { systemCode } from "../../lib/system-error.ts";
-
-/** The longest that a source can ask to be left alone; what it asks beyond is not waited for. */
-const MAX_RETRY_AFTER_MS = 5 * 60_000;
+import { retryAfterOf } from "./retry-after.ts";
 
 const NETWORK_FAULTS: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: "did not accept a connection in time",
@@ -55,7 +53,7 @@ export function statusFailure(status: number, headers: Headers, subject: string)
   }
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     const words = status === 429 ? "asks for fewer requests" : "cannot answer now";
-    return new SourceUnavailable(`${subject} ${words} (${status})`, { metadata, retryAfterMs: retryAfter(headers) });
+    return new SourceUnavailable(`${subject} ${words} (${status})`, { metadata, retryAfterMs: retryAfterOf(headers) });
   }
   if (status >= 400) {
     return new DomainError("SOURCE_FORBIDDEN", `${subject} refuses the request (${status})`, { metadata });
@@ -64,12 +62,4 @@ export function statusFailure(status: number, headers: Headers, subject: string)
   return new DomainError("SOURCE_UNAVAILABLE", `${subject} answers in a way that is not understood (${status})`, {
     metadata,
   });
-}
-
-/** How long Retry-After (seconds or a date) asks to wait, in milliseconds; at most five minutes. */
-function retryAfter(headers: Headers): number | undefined {
-  const value = headers["retry-after"];
-  if (value === undefined) return undefined;
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }

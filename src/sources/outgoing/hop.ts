@@ -1,11 +1,12 @@
 import { DomainError } from "../../domain/errors.ts";
+import type { Proof } from "./authorization.ts";
 import { parseSourceUrl } from "./url.ts";
 
 /** One address on the way to what is asked for. */
 export interface Hop {
   readonly url: URL;
-  /** A bearer token for this origin alone. */
-  readonly token?: string;
+  /** For this origin alone. */
+  readonly token?: Proof;
   /** What is asked for, as messages name it. */
   readonly subject: string;
   /** The addresses before this one. */

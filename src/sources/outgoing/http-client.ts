@@ -3,6 +3,7 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { isDomainError } from "../../domain/errors.ts";
 import type { Headers } from "../../lib/http/validator.ts";
 import { type AddressPolicy, addressNotAllowed } from "./address-policy.ts";
+import { authorizationHeader, type Proof } from "./authorization.ts";
 import { bareHost, createConnector, type Lookup } from "./connector.ts";
 import { networkFailure } from "./failures.ts";
 import { type Hop, nextHop } from "./hop.ts";
@@ -37,10 +38,12 @@ export interface OutgoingRequest {
   readonly url: URL;
   readonly method?: "GET" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent as a bearer token to the origin of `url` alone. */
-  readonly token?: string;
+  /** Sent to the origin of `url` alone; a text is a bearer token. */
+  readonly token?: Proof;
   /** What is asked for, as messages name it; default the URL without its query. */
   readonly subject?: string;
+  /** Default true; else a redirect is an answer like others. */
+  readonly followRedirects?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -92,7 +95,15 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   }
 
   return {
-    async send({ url: first, method = "GET", headers, token, subject = shownUrl(first), signal }) {
+    async send({
+      url: first,
+      method = "GET",
+      headers,
+      token,
+      subject = shownUrl(first),
+      followRedirects = true,
+      signal,
+    }) {
       let hop: Hop = { url: first, token, subject, seen: [] };
       for (;;) {
         const { url, token } = hop;
@@ -105,7 +116,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
             ...headers,
             "accept-encoding": "identity",
             "user-agent": userAgent,
-            ...(token !== undefined && { authorization: `Bearer ${token}` }),
+            ...authorizationHeader(token),
           },
           headersTimeout: timeouts.headersMs,
           bodyTimeout: timeouts.stallMs,
@@ -118,7 +129,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         });
         const answerHeaders = firstOfEach(answer.headers);
         const { location } = answerHeaders;
-        if (!REDIRECTS.has(answer.statusCode) || location === undefined) {
+        if (!followRedirects || !REDIRECTS.has(answer.statusCode) || location === undefined) {
           return { status: answer.statusCode, headers: answerHeaders, body: answer.body };
         }
         discard(answer.body);

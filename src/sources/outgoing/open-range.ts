@@ -2,6 +2,7 @@ import { DomainError } from "../../domain/errors.ts";
 import { type OpenedRange, type OpenRequest, SourceUnavailable } from "../../domain/ports/sources.ts";
 import { parseContentLength, parseContentRange } from "../../lib/http/content-range.ts";
 import { validatorOf } from "../../lib/http/validator.ts";
+import type { Proof } from "./authorization.ts";
 import { networkFailure, statusFailure } from "./failures.ts";
 import { discard, type HttpAnswer, type HttpClient } from "./http-client.ts";
 import { shownUrl } from "./url.ts";
@@ -9,7 +10,7 @@ import { shownUrl } from "./url.ts";
 /** A file on a web server. */
 export interface HttpTarget {
   readonly url: URL;
-  readonly token?: string;
+  readonly token?: Proof;
   /** The size that the source told earlier: what counts if an answer does not say it. */
   readonly size?: number;
   /** The file as messages name it; default the URL without its query. */
@@ -21,6 +22,11 @@ export interface HttpTarget {
    * they may choose anew on each of the machines that hold the same bytes.
    */
   readonly immutable?: string;
+  /**
+   * The strong etag that the object must have. It is asked for by If-Match and looked for in the answer, since not every server
+   * compares; `refusal` is told of 412 either way.
+   */
+  readonly etag?: string;
 }
 
 /**
@@ -59,8 +65,12 @@ async function send(
   { signal }: OpenRequest,
   headers: Record<string, string>,
 ): Promise<HttpAnswer> {
-  const { url, token, subject } = target;
-  const answer = await client.send({ url, token, subject, headers, signal });
+  const { url, token, subject, etag } = target;
+  const pinned = etag === undefined ? headers : { ...headers, "if-match": etag };
+  const answer = await client.send({ url, token, subject, headers: pinned, signal });
+  if (etag !== undefined && answer.status < 300 && validatorOf(answer.headers) !== etag) {
+    throw refused({ ...answer, status: 412 }, target);
+  }
   const { "content-encoding": encoding = "identity", "transfer-encoding": transfer = "chunked" } = answer.headers;
   if (encoding === "identity" && transfer === "chunked") return answer;
   discard(answer.body);

@@ -1,4 +1,5 @@
 import type { Route } from "../../domain/ports/sources.ts";
+import { authorizationHeader } from "./authorization.ts";
 import { bareHost } from "./connector.ts";
 import { faultOfCode, statusFailure } from "./failures.ts";
 import { type Hop, nextHop } from "./hop.ts";
@@ -10,10 +11,12 @@ export function routeFinder(
   client: HttpClient,
   target: HttpTarget,
 ): ((signal: AbortSignal) => Promise<Route>) | undefined {
-  if (client.proxied) return undefined;
-  const subject = nameOf(target);
-  const first: Hop = { url: target.url, token: target.token, subject, seen: [] };
-  return (signal) => routeOf(client, target, first, signal);
+  return client.proxied ? undefined : (signal) => findRoute(client, target, signal);
+}
+
+/** The way to a file; not for a client behind a proxy. */
+export function findRoute(client: HttpClient, target: HttpTarget, signal: AbortSignal): Promise<Route> {
+  return routeOf(client, target, { url: target.url, token: target.token, subject: nameOf(target), seen: [] }, signal);
 }
 
 async function routeOf(client: HttpClient, target: HttpTarget, hop: Hop, signal: AbortSignal): Promise<Route> {
@@ -25,7 +28,8 @@ async function routeOf(client: HttpClient, target: HttpTarget, hop: Hop, signal:
     "user-agent": client.userAgent,
     accept: "*/*",
     "accept-encoding": "identity",
-    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...authorizationHeader(token),
+    ...(target.etag !== undefined && { "if-match": target.etag }),
   };
   const port = Number(url.port) || (tls ? 443 : 80);
   return {

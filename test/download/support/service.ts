@@ -13,6 +13,7 @@ import type { Sources } from "../../../src/domain/ports/sources.ts";
 import type { BlobRecords } from "../../../src/domain/ports/storage.ts";
 import type { HttpFile } from "../../../src/domain/source.ts";
 import { createDownloads, type DownloadsOptions, type DownloadsService } from "../../../src/download/downloads.ts";
+import { createMetadataReader } from "../../../src/metadata/metadata.ts";
 import { createBlobRecords } from "../../../src/registry/blob-records.ts";
 import { createDamageRecords } from "../../../src/registry/damage.ts";
 import { Database } from "../../../src/registry/database.ts";
@@ -72,6 +73,7 @@ export async function createCluster(): Promise<Cluster> {
         models,
         store,
         sources,
+        metadata: createMetadataReader({ store, log: silent }),
         log: silent,
         maxDownloads: 4,
         maxConnections: 16,

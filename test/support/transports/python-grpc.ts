@@ -42,14 +42,14 @@ export function createPythonTransport(python: string, address: string): Transpor
     method: M,
     header: HeadersInit | undefined,
     timeoutMs: number | undefined,
-    init: MessageInitShape<M["input"]>,
+    inits: readonly MessageInitShape<M["input"]>[],
   ): Promise<MessageShape<M["output"]>[]> {
     const request = {
       path: `/${method.parent.typeName}/${method.name}`,
-      streaming: method.methodKind !== "unary",
+      kind: method.methodKind,
       metadata: [...new Headers(header)],
       timeout: (timeoutMs ?? 30_000) / 1000,
-      message: Buffer.from(toBinary(method.input, create(method.input, init))).toString("base64"),
+      messages: inits.map((init) => Buffer.from(toBinary(method.input, create(method.input, init))).toString("base64")),
     };
     child.stdin.write(`${JSON.stringify(request)}\n`);
     const messages: MessageShape<M["output"]>[] = [];
@@ -73,15 +73,15 @@ export function createPythonTransport(python: string, address: string): Transpor
 
   return {
     async unary(method, _signal, timeoutMs, header, input) {
-      const [message] = await inTurn(() => call(method, header, timeoutMs, input));
+      const [message] = await inTurn(() => call(method, header, timeoutMs, [input]));
       return unaryResponse(method, message as MessageShape<typeof method.output>);
     },
 
     async stream(method, _signal, timeoutMs, header, input) {
-      let request: MessageInitShape<typeof method.input> | undefined;
-      for await (const message of input) request = message;
+      const requests: MessageInitShape<typeof method.input>[] = [];
+      for await (const message of input) requests.push(message);
       async function* messages() {
-        yield* await inTurn(() => call(method, header, timeoutMs, request as MessageInitShape<typeof method.input>));
+        yield* await inTurn(() => call(method, header, timeoutMs, requests));
       }
       return streamResponse(method, messages());
     },

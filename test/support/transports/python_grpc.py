@@ -14,16 +14,20 @@ def answer(**fields):
 
 def call(channel, request):
     metadata = [(name, value) for name, value in request["metadata"]]
-    message = base64.b64decode(request["message"])
+    messages = [base64.b64decode(message) for message in request["messages"]]
+    options = {"metadata": metadata, "timeout": request["timeout"]}
     identity = lambda data: data  # noqa: E731
-    if request["streaming"]:
-        method = channel.unary_stream(request["path"], request_serializer=identity, response_deserializer=identity)
-        responses = method(message, metadata=metadata, timeout=request["timeout"])
-        for response in responses:
-            answer(message=base64.b64encode(response).decode())
-    else:
-        method = channel.unary_unary(request["path"], request_serializer=identity, response_deserializer=identity)
-        answer(message=base64.b64encode(method(message, metadata=metadata, timeout=request["timeout"])).decode())
+    forms = {
+        "unary": (channel.unary_unary, False, False),
+        "server_streaming": (channel.unary_stream, False, True),
+        "client_streaming": (channel.stream_unary, True, False),
+        "bidi_streaming": (channel.stream_stream, True, True),
+    }
+    form, sends_many, gets_many = forms[request["kind"]]
+    method = form(request["path"], request_serializer=identity, response_deserializer=identity)
+    answered = method(iter(messages) if sends_many else messages[0], **options)
+    for response in answered if gets_many else [answered]:
+        answer(message=base64.b64encode(response).decode())
 
 
 def main():

@@ -1,7 +1,7 @@
 import { getCACertificates } from "node:tls";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { DomainError } from "../../../domain/errors.ts";
-import { partError } from "../parts/part-errors.ts";
+import { partError } from "../../../domain/part-error.ts";
 import type { LaneCommand, LaneEvent, LaneFault, LaneFileOptions, LaneMessage, LaneRequest } from "./lane-messages.ts";
 import type { LaneWorkerData } from "./lane-worker.ts";
 

@@ -1,4 +1,5 @@
 import { open, rename, rm } from "node:fs/promises";
+import { partError } from "../../../domain/part-error.ts";
 import type { Semaphore } from "../../../lib/semaphore.ts";
 import { isMissing } from "../../../lib/system-error.ts";
 import type { TransferRequest } from "../transfer.ts";
@@ -8,7 +9,6 @@ import { contentKey, isChecked } from "./content-key.ts";
 import { type FormerPart, findFormerParts, type PartSeeker } from "./former-parts.ts";
 import { type JournalHeader, readJournal, writeJournal } from "./journal.ts";
 import { Kept, type KeptBytes, NOTHING_KEPT } from "./kept.ts";
-import { partError } from "./part-errors.ts";
 import { createFile, removePart } from "./part-files.ts";
 import { type PartName, partName } from "./part-names.ts";
 

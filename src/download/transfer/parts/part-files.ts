@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
+import { partError } from "../../../domain/part-error.ts";
 import { makeFolder } from "../../../lib/make-folder.ts";
 import { isMissing } from "../../../lib/system-error.ts";
-import { partError } from "./part-errors.ts";
 import { type PartName, removeIfEmpty } from "./part-names.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { DomainError, isDomainError } from "../../../domain/errors.ts";
-import { isDiskFull, systemCode } from "../../../lib/system-error.ts";
+import { isDiskFull, systemCode } from "../lib/system-error.ts";
+import { DomainError, isDomainError } from "./errors.ts";
 
 /** What a failure while a part is written or read means: a system's error is DISK_FULL or STORE_UNAVAILABLE, others stay. */
 export function partError(error: unknown): unknown {
