@@ -3,6 +3,7 @@ import { DomainError, isDomainError } from "../domain/errors.ts";
 import { failureOf } from "../domain/failure.ts";
 import { assertDistinctPaths } from "../domain/file-path.ts";
 import type { VersionFile } from "../domain/model.ts";
+import type { Unpacking } from "../domain/ports/sources.ts";
 import { mapConcurrently } from "../lib/map-concurrently.ts";
 import { Semaphore } from "../lib/semaphore.ts";
 import type { Job, JobTools } from "./job.ts";
@@ -38,6 +39,9 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
     }
   });
   // Only now is it known what archives hold.
+  if (files.length === 0) {
+    throw new DomainError("SOURCE_FILE_NOT_FOUND", "the source's archives hold no file that is wanted");
+  }
   assertDistinctPaths(
     files.map(({ path }) => path),
     (index) => `the source's files, those of its archives included: '${files[index]?.path}'`,
@@ -48,7 +52,7 @@ export async function fetchGroups(tools: JobTools, job: Job, { present, missing 
 function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
   const { file, paths } = group;
   const { digest } = file;
-  if (file.unpack !== undefined) return fetchArchive(tools, job, group, limiter);
+  if (file.unpack !== undefined) return fetchArchive(tools, job, group, file.unpack, limiter);
   if (digest === undefined) return transferGroup(tools, job, group, limiter);
   return tools.contents.run(digest, job.signal, async () => {
     const found = await adopt(tools, job, digest, file.size);
@@ -57,13 +61,19 @@ function fetchGroup(tools: JobTools, job: Job, group: FileGroup, limiter: RateLi
 }
 
 /** Brings the files of an archive into the store, which does not keep the archive itself. */
-function fetchArchive(tools: JobTools, job: Job, group: FileGroup, limiter: RateLimiter): Promise<Content> {
+function fetchArchive(
+  tools: JobTools,
+  job: Job,
+  group: FileGroup,
+  unpacking: Unpacking,
+  limiter: RateLimiter,
+): Promise<Content> {
   const { file, paths } = group;
-  const { path: name, unpack: format = "tar" } = file;
-  const key = `files of ${file.digest ?? paths[0]}`;
+  const [name = ""] = paths;
+  const key = `files of ${file.digest ?? file.identity}`;
   return tools.contents.run(key, job.signal, async () => {
     const archive = await transfer(tools, job, group, limiter);
-    return { size: archive.size, files: await unpackArchive(tools, job, { ...archive, name, format }) };
+    return { size: archive.size, files: await unpackArchive(tools, job, { ...archive, name, unpacking }) };
   });
 }
 

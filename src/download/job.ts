@@ -15,6 +15,7 @@ import { JobParked, parkOnFailure, parkWhileAway } from "./parking.ts";
 import { type Plan, planDownload } from "./plan.ts";
 import type { JobProgress } from "./progress/job-progress.ts";
 import type { RateLimiter, TokenBucket } from "./rate-limit.ts";
+import { recogniseFiles } from "./recognise-files.ts";
 import { askSource, type RetryTools } from "./retry.ts";
 import type { Transfer } from "./transfer/transfer.ts";
 
@@ -57,7 +58,9 @@ export async function runJob(tools: JobTools, job: Job): Promise<Version> {
 
   await record(tools, job, () => jobs.advance(lease, "RESOLVING"));
   progress.enter("RESOLVING");
-  const resolved = await resolve(tools, job);
+  const source = await resolve(tools, job);
+  const known = () => recogniseFiles(source.files, job.download.modelId, tools, job.signal);
+  const resolved = { ...source, files: await record(tools, job, known) };
   assertLicense(resolved.license, tools.allowedLicenses);
 
   const plan = await parkWhileAway(() => planWithRoom(tools, job, resolved));

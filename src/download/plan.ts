@@ -55,8 +55,9 @@ export async function planDownload({ files }: ResolvedSource, lease: Lease, tool
       const size = recorded.get(file.digest);
       return size === undefined ? undefined : contentOf(paths, file.digest, size);
     }
-    const unpackedTo = unpacked.get(file.digest);
-    return unpackedTo && { size: file.size ?? 0, files: unpackedTo };
+    const { takes = () => true } = file.unpack;
+    const held = unpacked.get(file.digest);
+    return held && { size: file.size ?? 0, files: held.filter(({ path }) => takes(path)) };
   };
   const present: PresentGroup[] = [];
   const missing: FileGroup[] = [];

@@ -1,6 +1,6 @@
 import { isDomainError } from "../domain/errors.ts";
 import type { VersionFile } from "../domain/model.ts";
-import type { ArchiveFormat } from "../domain/ports/sources.ts";
+import type { Unpacking } from "../domain/ports/sources.ts";
 import { ArchiveIntake } from "./archive-intake.ts";
 import type { Job, JobTools } from "./job.ts";
 import { record } from "./job-record.ts";
@@ -12,7 +12,7 @@ import { runUnpackThread } from "./unpack/unpack-thread.ts";
 export interface Archive extends TransferredFile {
   /** What the source calls it. */
   readonly name: string;
-  readonly format: ArchiveFormat;
+  readonly unpacking: Unpacking;
 }
 
 /**
@@ -24,13 +24,17 @@ export interface Archive extends TransferredFile {
  * DISK_FULL or STORE_UNAVAILABLE; the signal's reason.
  */
 export async function unpackArchive(tools: JobTools, job: Job, archive: Archive): Promise<readonly VersionFile[]> {
-  const { name, digest, path, size, format } = archive;
+  const { name, digest, path, size, unpacking } = archive;
+  const { format, takes = () => true } = unpacking;
+  let isWhole = true;
   const rules = new EntryRules(`layer '${name}' (${digest})`);
   const intake = await ArchiveIntake.begin(tools, job, digest, size);
   const director = {
     entry: async (entry: Parameters<EntryRules["pathOf"]>[0]) => {
       const file = rules.pathOf(entry);
-      return file === undefined ? { skip: true as const } : { dataPath: await intake.open(file, entry.size) };
+      if (file !== undefined && takes(file)) return { dataPath: await intake.open(file, entry.size) };
+      isWhole &&= file === undefined;
+      return { skip: true as const };
     },
     written: (digest: VersionFile["digest"]) => intake.written(digest),
     broken: (rule: string) => rules.broken(rule),
@@ -39,7 +43,8 @@ export async function unpackArchive(tools: JobTools, job: Job, archive: Archive)
     await runUnpackThread({ path, size, format }, director, intake.signal);
     rules.assertDistinct();
     const files = await intake.finish();
-    await record(tools, job, () => tools.jobs.noteUnpacked(job.lease, digest, files));
+    // Of a part of it nothing could be said the next time.
+    if (isWhole) await record(tools, job, () => tools.jobs.noteUnpacked(job.lease, digest, files));
     await archive.forget();
     return files;
   } catch (error) {

@@ -13,6 +13,7 @@ import { cancel, pause, resume, update } from "./download-control.ts";
 import { advance, claim, fail, release, renew } from "./download-leases.ts";
 import { readProgress, saveProgress } from "./download-progress.ts";
 import { downloadFields, downloadNotFound, isLive, readDownload, toDownload } from "./download-rows.ts";
+import { filesAt } from "./files-at.ts";
 import { compileFilter, type FilterColumns } from "./filter-sql.ts";
 import { lockModel } from "./model-rows.ts";
 import { readPage } from "./pages.ts";
@@ -63,6 +64,7 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     release: (lease, progress, parking) => release(database, lease, progress, parking),
     fail: (lease, failure, progress) => fail(database, lease, failure, progress),
     publish: (lease, publication) => publish(database, lease, publication),
+    filesAt: (modelId, paths) => filesAt(database, modelId, paths),
     reuse: (lease, digests) => reuse(database, lease, digests),
     reuseUnpacked: (lease, archives) => reuseUnpacked(database, lease, archives),
     noteUnpacked: (lease, archive, files) => noteUnpacked(database, lease, archive, files),

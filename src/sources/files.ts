@@ -19,8 +19,25 @@ export function patternsOf(request: ResolveRequest, source?: Patterns): Patterns
   return isSaid || source === undefined ? request : source;
 }
 
+/** Patterns, ready to be asked. */
+export interface Selection {
+  /** Whether a path is among those to take, were none ignored. */
+  allows(path: string): boolean;
+  ignores(path: string): boolean;
+  takes(path: string): boolean;
+}
+
+/** Compiles patterns. */
+export function compileSelection({ allowPatterns, ignorePatterns }: Patterns): Selection {
+  const allow = allowPatterns.map(compilePattern);
+  const ignore = ignorePatterns.map(compilePattern);
+  const allows = (path: string) => allow.length === 0 || allow.some((matches) => matches(path));
+  const ignores = (path: string) => ignore.some((matches) => matches(path));
+  return { allows, ignores, takes: (path) => allows(path) && !ignores(path) };
+}
+
 /**
- * Takes the files that the patterns want and checks that they can lie in one folder.
+ * Takes the files that the patterns want, or else that `takes` does, and checks that they can lie in one folder.
  *
  * The globs are those of Hugging Face's own tools: `*` also matches `/`, and a glob that ends in `/` means all that lies in
  * the folder. SOURCE_FILE_NOT_FOUND if nothing is left; FIELD_INVALID for a path that no version can have.
@@ -28,13 +45,10 @@ export function patternsOf(request: ResolveRequest, source?: Patterns): Patterns
 export function selectFiles<File extends { readonly path: string }>(
   files: readonly File[],
   { allowPatterns, ignorePatterns }: Patterns,
+  takes?: (file: File) => boolean,
 ): File[] {
-  const allow = allowPatterns.map(compilePattern);
-  const ignore = ignorePatterns.map(compilePattern);
-  const selected = files.filter(
-    ({ path }) =>
-      (allow.length === 0 || allow.some((matches) => matches(path))) && !ignore.some((matches) => matches(path)),
-  );
+  const selection = compileSelection({ allowPatterns, ignorePatterns });
+  const selected = files.filter(takes ?? (({ path }) => selection.takes(path)));
   if (selected.length === 0) throw nothingSelected(files.length, allowPatterns, ignorePatterns);
   for (const { path } of selected) assertFilePath(`the source's file '${path}'`, path);
   assertDistinctPaths(

@@ -11,8 +11,8 @@ import { resolveOci } from "./oci/oci-source.ts";
 import { createAddressPolicy } from "./outgoing/address-policy.ts";
 import { type Lookup, lookupBySystem } from "./outgoing/connector.ts";
 import { createHttpClient, type Proxies, type SourceTimeouts } from "./outgoing/http-client.ts";
-import { createS3Environment, type S3Defaults } from "./s3/environment.ts";
-import { resolveS3 } from "./s3/s3-source.ts";
+import type { S3Defaults } from "./s3/environment.ts";
+import type { S3Sources } from "./s3/s3-source.ts";
 
 export interface SourcesOptions {
   /** Networks (CIDR) that may be reached besides public addresses. */
@@ -53,7 +53,12 @@ export function createSources(options: SourcesOptions): Sources {
     timeouts: { ...TIMEOUTS, ...options.timeouts },
     userAgent,
   });
-  const s3 = createS3Environment(options.s3 ?? { region: "us-east-1" }, log);
+  let s3: Promise<S3Sources> | undefined;
+  const openS3 = async (): Promise<S3Sources> => {
+    const { createS3Sources } = await import("./s3/s3-source.ts");
+    const defaults = options.s3 ?? { region: "us-east-1" };
+    return createS3Sources({ http: client, credentials, defaults, log });
+  };
   if (proxies.http || proxies.https) {
     log.info("Sources are reached through a proxy, whose own rules decide about names that do not resolve here");
   }
@@ -73,7 +78,8 @@ export function createSources(options: SourcesOptions): Sources {
         case "oci":
           return resolveOci(client, credentials, source, request);
         case "s3":
-          return resolveS3(client, credentials, s3, source, request);
+          s3 ??= openS3();
+          return (await s3).resolve(source, request);
         case "upload":
           throw notDownloadable();
       }

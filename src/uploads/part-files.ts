@@ -48,12 +48,23 @@ export class PartFiles {
     const path = join(this.#folder, `${hexOfDigest(digest)}.${this.#writer}.part`);
     const best = goOn ? await this.#best(digest) : undefined;
     if (best?.path === path) return path;
-    // The spool itself must be there: were it missing, the disk would not be the store's.
-    await makeFolder(this.#folder);
-    if (best === undefined) await (await open(path, "w", 0o640)).close();
+    if (best === undefined) await this.#make(path);
     else if (this.#alone) await rename(best.path, path);
     else await copyFile(best.path, path, constants.COPYFILE_FICLONE);
     return path;
+  }
+
+  /** Makes an empty file, in a folder that somebody may be taking away as empty. */
+  async #make(path: string): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        // The spool itself must be there: were it missing, the disk would not be the store's.
+        await makeFolder(this.#folder);
+        return await (await open(path, "w", 0o640)).close();
+      } catch (error) {
+        if (!isMissing(error) || attempt === 3) throw error;
+      }
+    }
   }
 
   /** Takes away all files of a blob's uploads. */

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { safetensorsFile } from "../metadata/support.ts";
 import { type HubRepository, startHub, type TestHub } from "../support/hub.ts";
@@ -109,4 +110,21 @@ it("patterns of a call are part of what is joined", async () => {
   const { version = 0 } = await jobs.get(some.download.id);
   const { files: kept } = await cluster.models.getVersion({ modelId, version });
   expect(kept?.map(({ path }) => path)).toEqual(["config.json"]);
+});
+
+it("files that did not change are not asked for again, those that only git's hash tells included", async () => {
+  const before = {
+    "config.json": CONFIG,
+    "notes.txt": Buffer.from("one"),
+    "w.bin": { bytes: randomBytes(5000), lfs: true },
+  };
+  const modelId = await model("again", { files: before });
+  const service = await running(cluster);
+  expect((await download(service, modelId)).last).toMatchObject({ state: "SUCCEEDED", version: 1 });
+  hub.commit("org/again", { files: { ...before, "notes.txt": Buffer.from("two") } });
+  const asked = hub.hub.requests.length;
+  const { last } = await download(service, modelId);
+  expect(last).toMatchObject({ state: "SUCCEEDED", version: 2, sourceBytes: 3, reusedBytes: CONFIG.length + 5000 });
+  const paths = hub.hub.requests.slice(asked).map(({ path }) => path);
+  expect(paths.filter((path) => path.includes("/resolve/") && !path.endsWith("/notes.txt"))).toEqual([]);
 });

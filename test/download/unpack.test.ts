@@ -134,6 +134,25 @@ it.each([
   expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
 });
 
+it("takes of archives what patterns want, and fetches none whose name says that there is nothing", async () => {
+  const weights = await tar({ name: "model.safetensors", content: bytes(90, 4) });
+  const mixed = await tar({ name: "a/config.json", content: bytes(91) }, { name: "a/big.bin", content: bytes(92) });
+  const { id } = await model(packed(weights, "model.safetensors"), packed(mixed, "a"), {
+    type: "application/vnd.cncf.model.weight.v1.tar",
+    bytes: await tar({ name: "b.json", content: bytes(93) }),
+  });
+  const wanted = { allowPatterns: ["a/*.json", "*b.json"] };
+  expect((await download(service, id, wanted)).last).toMatchObject({ state: "SUCCEEDED", totalFiles: 2 });
+  expect(Object.keys(await filesOf(id))).toEqual(["a/config.json", "b.json"]);
+  expect((await download(service, id)).last).toMatchObject({ state: "SUCCEEDED", version: 2, totalFiles: 3 });
+  expect(Object.keys(await filesOf(id, 2))).toEqual(["a/big.bin", "a/config.json", "b.json", "model.safetensors"]);
+  const before = blobRequests();
+  expect((await download(service, id, wanted)).last).toMatchObject({ state: "SUCCEEDED", version: 1 });
+  expect(blobRequests()).toBe(before);
+  const none = await download(service, id, { allowPatterns: ["a/*.txt"] });
+  expect(none.last.error).toMatchObject({ reason: "SOURCE_FILE_NOT_FOUND" });
+});
+
 it("goes on with another token when the one it has ends in the middle", async () => {
   const guarded = await startRegistry({ auth: "bearer", expireAtBlob: 2 });
   onTestFinished(() => guarded.close());

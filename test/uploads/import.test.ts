@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { createModelManagerClient, type ModelManagerClient } from "../../src/client/index.ts";
 import { runCli } from "../cli/run-cli.ts";
 import { startTestService, type TestService } from "../support/service.ts";
-import { digestOf } from "./http.ts";
+import { digestOf, send } from "./http.ts";
 
 let service: TestService;
 let client: ModelManagerClient;
@@ -14,7 +14,7 @@ let folder: string;
 const weights = randomBytes(5_000_000);
 
 beforeAll(async () => {
-  service = await startTestService({ MODEL_MANAGER_TOKEN: "secret" });
+  service = await startTestService({ MODEL_MANAGER_TOKEN: "secret", MODEL_MANAGER_QUOTA: "20MiB" });
   client = createModelManagerClient(service.url, { token: "secret" });
   folder = await mkdtemp(join(tmpdir(), "model-manager-import-"));
   for (const name of ["model/weights", "model/.git", "model/.cache", "outside"]) {
@@ -77,4 +77,21 @@ it.each([
   const result = await run("wrong", ...paths);
   expect(result.code).toBe(code);
   expect(result.stderr).toMatch(message);
+});
+
+it("lets nobody send blobs without the token, or more than the quota has room for", async () => {
+  const url = `${service.url}/blobs/${digestOf(weights)}`;
+  for (const method of ["PUT", "GET", "HEAD"]) expect(await send(url, { method })).toMatchObject({ status: 401 });
+  const headers = { authorization: "Bearer secret", "content-range": "bytes 0-0/30000000", "content-length": 1 };
+  const answer = await send(`${service.url}/blobs/${digestOf(Buffer.from("x"))}`, {
+    method: "PUT",
+    headers,
+    body: Buffer.from("x"),
+  });
+  expect(answer.status).toBe(507);
+  expect(answer.json()).toMatchObject({
+    code: "resource_exhausted",
+    message: expect.stringContaining("quota"),
+    details: [{ debug: { reason: "QUOTA_EXCEEDED" } }],
+  });
 });

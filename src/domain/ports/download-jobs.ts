@@ -85,6 +85,8 @@ export interface DownloadJobs {
   /** Makes the version, or finds the one with the same manifest, and ends the download as SUCCEEDED, in one transaction. */
   publish(lease: Lease, publication: Publication): Promise<Version>;
 
+  /** What the versions of a model have at these paths, each once. */
+  filesAt(modelId: string, paths: readonly string[]): Promise<readonly VersionFile[]>;
   /** Of `digests`, those that the store has, each with a reference of this download so that no collector takes it. */
   reuse(lease: Lease, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
   /**

@@ -30,6 +30,13 @@ export interface ResolvedSource {
 /** How files are packed into one. */
 export type ArchiveFormat = "tar" | "tar+gzip" | "tar+zstd";
 
+/** How an archive is unpacked. */
+export interface Unpacking {
+  readonly format: ArchiveFormat;
+  /** Whether the version is to have the file of this path in it; absent for all of them. */
+  readonly takes?: (path: string) => boolean;
+}
+
 /** One file of a source. */
 export interface SourceFile {
   readonly path: string;
@@ -44,8 +51,8 @@ export interface SourceFile {
    * Parts of files without a digest are kept under it.
    */
   readonly identity: string;
-  /** What the file is packed as, if the version is to have the files in it, by their own paths, in its place. */
-  readonly unpack?: ArchiveFormat;
+  /** Set if the version is to have, in the file's place, the files that are packed in it. */
+  readonly unpack?: Unpacking;
   /** Where the bytes can be read, the preferred place first, then its mirrors. */
   readonly origins: readonly FileOrigin[];
 }

@@ -7,7 +7,10 @@ import type { Descriptor, Manifest } from "./manifest.ts";
 export interface LayerFile {
   readonly path: string;
   readonly descriptor: Descriptor;
-  readonly unpack?: ArchiveFormat;
+  /** Set for an archive. */
+  readonly format?: ArchiveFormat;
+  /** Set for an archive whose path is that of what it holds: one file, as a rule. Others may hold whatever. */
+  readonly single?: boolean;
 }
 
 const TITLE = "org.opencontainers.image.title";
@@ -63,13 +66,15 @@ function layerFile(descriptor: Descriptor, layer: string, numbered: Numbering): 
   const [, part] = MODEL_PACK.exec(mediaType) ?? [];
   if (part !== undefined) {
     const said = annotations[FILE_PATH] ?? annotations[FORMER_FILE_PATH] ?? title;
-    // The files of an archive have names of their own.
-    const path =
-      archive === undefined || said !== undefined ? checked(layer, FILE_PATH, said) : numbered(`${part}.tar`);
-    return { path, descriptor, unpack: archive };
+    if (archive !== undefined && said === undefined) {
+      return { path: numbered(`${part}.tar`), descriptor, format: archive };
+    }
+    return { path: checked(layer, FILE_PATH, said), descriptor, format: archive, single: archive && true };
   }
   const [, kitPart] = KITOPS.exec(mediaType) ?? [];
-  if (kitPart !== undefined) return { path: numbered(`${kitPart}.tar`), descriptor, unpack: archive };
+  if (kitPart !== undefined) {
+    return { path: numbered(`${kitPart}.tar`), descriptor, format: archive };
+  }
 
   const [, ollamaPart] = OLLAMA.exec(mediaType) ?? [];
   if (ollamaPart !== undefined && title === undefined) {
@@ -78,8 +83,8 @@ function layerFile(descriptor: Descriptor, layer: string, numbered: Numbering): 
   if (CONTAINER_LAYER.test(mediaType) && title === undefined) {
     throw invalidField(layer, "must be a file: it is part of a container's file system");
   }
-  const unpack = annotations[UNPACK] === "true" ? (archive ?? "tar+gzip") : undefined;
-  return { path: checked(layer, TITLE, title), descriptor, unpack };
+  const format = annotations[UNPACK] === "true" ? (archive ?? "tar+gzip") : undefined;
+  return { path: checked(layer, TITLE, title), descriptor, format };
 }
 
 function nameOfLayer({ mediaType, digest }: Descriptor, index: number): string {

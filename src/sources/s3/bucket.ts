@@ -1,10 +1,9 @@
-import type { S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import type { HttpClient } from "../outgoing/http-client.ts";
 import type { AwsCredentials } from "./environment.ts";
 import { createRequestHandler } from "./request-handler.ts";
 import { type HandledRequest, urlOfRequest } from "./request-url.ts";
 import { type AskedFor, s3Failure } from "./s3-failure.ts";
-import { loadSdk } from "./sdk.ts";
 
 /** Where a bucket is, and what proves who asks. */
 export interface BucketOptions {
@@ -34,9 +33,8 @@ export interface Bucket extends AskedFor {
 const ADDRESS_SECONDS = 3600;
 
 /** Opens a bucket. Nothing is sent yet. */
-export async function openBucket(http: HttpClient, options: BucketOptions): Promise<Bucket> {
+export function openBucket(http: HttpClient, options: BucketOptions): Bucket {
   const { bucket, endpoint, region, credentials } = options;
-  const { S3Client, GetObjectCommand } = await loadSdk();
   const host = endpoint?.host ?? `${bucket}.s3.${region}.amazonaws.com`;
   const subject = `bucket '${bucket}' on ${endpoint?.host ?? "Amazon S3"}`;
   const client = new S3Client({

@@ -1,7 +1,6 @@
-import type { S3Client } from "@aws-sdk/client-s3";
+import { S3Client } from "@aws-sdk/client-s3";
 import type { Logger } from "../../domain/logger.ts";
 import type { AccessKey } from "../../domain/ports/credentials.ts";
-import { loadSdk } from "./sdk.ts";
 
 /** What requests are signed with: a key, or whoever renews one. */
 export type AwsCredentials = AccessKey | S3Client["config"]["credentials"];
@@ -29,7 +28,6 @@ export function createS3Environment(defaults: S3Defaults, log: Logger): S3Enviro
     ...defaults,
     async credentials() {
       if (provider === undefined) {
-        const { S3Client } = await loadSdk();
         provider = new S3Client({ region: defaults.region }).config.credentials;
       }
       try {

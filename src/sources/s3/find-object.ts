@@ -1,8 +1,8 @@
+import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { DomainError, isDomainError } from "../../domain/errors.ts";
 import type { Bucket } from "./bucket.ts";
 import { archiveOf, quoted, type S3Object } from "./list-objects.ts";
 import { headObject, objectName } from "./pin-object.ts";
-import { loadSdk } from "./sdk.ts";
 
 /** Looks for a single object; where it is not, says whether the bucket is, and whether a prefix was meant. */
 export async function findObject(bucket: Bucket, key: string, signal: AbortSignal): Promise<S3Object> {
@@ -28,7 +28,6 @@ export async function findObject(bucket: Bucket, key: string, signal: AbortSigna
 
 /** Whether something lies below a prefix; SOURCE_NOT_FOUND without the bucket. False if that may not be known. */
 async function hasAny(bucket: Bucket, prefix: string, signal: AbortSignal): Promise<boolean> {
-  const { ListObjectsV2Command } = await loadSdk();
   try {
     const { Contents = [] } = await bucket.ask(signal, (client, options) =>
       client.send(new ListObjectsV2Command({ Bucket: bucket.bucket, Prefix: prefix, MaxKeys: 1 }), options),

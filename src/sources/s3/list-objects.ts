@@ -1,8 +1,7 @@
-import type { _Object as ListedObject, StorageClass } from "@aws-sdk/client-s3";
+import { type _Object as ListedObject, ListObjectsV2Command, type StorageClass } from "@aws-sdk/client-s3";
 import { DomainError } from "../../domain/errors.ts";
 import { MAX_FILES } from "../files.ts";
 import type { Bucket } from "./bucket.ts";
-import { loadSdk } from "./sdk.ts";
 
 /** An object as the bucket has it now. */
 export interface S3Object {
@@ -21,7 +20,6 @@ const ARCHIVES: ReadonlySet<string | undefined> = new Set<StorageClass>(["GLACIE
 
 /** Lists what lies below a prefix, page after page. Empty objects that stand for folders are passed over. */
 export async function listObjects(bucket: Bucket, prefix: string, signal: AbortSignal): Promise<S3Object[]> {
-  const { ListObjectsV2Command } = await loadSdk();
   const objects: S3Object[] = [];
   let token: string | undefined;
   for (let page = 0; page === 0 || token !== undefined; page++) {

@@ -1,10 +1,9 @@
-import type { HeadObjectCommandInput, HeadObjectCommandOutput } from "@aws-sdk/client-s3";
+import { HeadObjectCommand, type HeadObjectCommandInput, type HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import { type Digest, digestOfHex } from "../../domain/digest.ts";
 import { DomainError, isDomainError } from "../../domain/errors.ts";
 import { SourceUnavailable } from "../../domain/ports/sources.ts";
 import type { Bucket } from "./bucket.ts";
 import { quoted, type S3Object } from "./list-objects.ts";
-import { loadSdk } from "./sdk.ts";
 
 /** An object with all that its bytes are known by. */
 export interface PinnedObject extends S3Object {
@@ -54,7 +53,6 @@ export async function headObject(
   subject: string,
   signal: AbortSignal,
 ): Promise<HeadObjectCommandOutput> {
-  const { HeadObjectCommand } = await loadSdk();
   return bucket.ask(
     signal,
     (client, options) => client.send(new HeadObjectCommand({ Bucket: bucket.bucket, ...input }), options),

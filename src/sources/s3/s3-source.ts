@@ -1,4 +1,5 @@
 import { DomainError, invalidField } from "../../domain/errors.ts";
+import type { Logger } from "../../domain/logger.ts";
 import type { NamedCredentials } from "../../domain/ports/credentials.ts";
 import type { ResolvedSource, ResolveRequest, SourceFile } from "../../domain/ports/sources.ts";
 import type { S3Source } from "../../domain/source.ts";
@@ -9,7 +10,7 @@ import { identityOf, patternsOf, selectFiles } from "../files.ts";
 import type { HttpClient } from "../outgoing/http-client.ts";
 import { parseSourceUrl } from "../outgoing/url.ts";
 import { type Bucket, openBucket } from "./bucket.ts";
-import type { S3Environment } from "./environment.ts";
+import { createS3Environment, type S3Defaults, type S3Environment } from "./environment.ts";
 import { findObject } from "./find-object.ts";
 import { listObjects, type S3Object } from "./list-objects.ts";
 import { type PinnedObject, pinObject, withReadableVersions } from "./pin-object.ts";
@@ -19,13 +20,32 @@ import { s3Origin } from "./s3-origin.ts";
 /** Objects looked at at the same time. */
 const PROBES = 16;
 
+/** What is shared by all sources in S3. */
+export interface S3SourcesOptions {
+  readonly http: HttpClient;
+  readonly credentials: NamedCredentials;
+  readonly defaults: S3Defaults;
+  readonly log: Logger;
+}
+
+/** All sources in S3. */
+export interface S3Sources {
+  resolve(source: S3Source, request: ResolveRequest): Promise<ResolvedSource>;
+}
+
+/** Creates the door to S3. To be imported when it is needed: the SDK comes with it, which is large. */
+export function createS3Sources({ http, credentials, defaults, log }: S3SourcesOptions): S3Sources {
+  const environment = createS3Environment(defaults, log);
+  return { resolve: (source, request) => resolveS3(http, credentials, environment, source, request) };
+}
+
 /**
  * Resolves an object or all objects below a prefix. The revision names their keys, etags and sizes, whatever the patterns
  * take of them: the same content has the same one, and another cannot be asked for.
  *
  * Costs a request for each thousand objects, and one for each file that is taken.
  */
-export async function resolveS3(
+async function resolveS3(
   http: HttpClient,
   credentials: NamedCredentials,
   environment: S3Environment,
@@ -68,7 +88,7 @@ async function lookUp(
   const look = async (region: string) => {
     const server = endpoint ?? new URL(`https://s3.${region}.amazonaws.com`);
     const signer = accessKeyFor(proof, server) ?? (await environment.credentials());
-    const bucket = await openBucket(http, { bucket: place.bucket, endpoint, region, credentials: signer });
+    const bucket = openBucket(http, { bucket: place.bucket, endpoint, region, credentials: signer });
     return { bucket, objects: await objectsAt(bucket, place, request.signal) };
   };
   try {

@@ -1,4 +1,4 @@
-import type { S3Client, S3ServiceException } from "@aws-sdk/client-s3";
+import { S3Client, type S3ServiceException } from "@aws-sdk/client-s3";
 import { type Digest, hexOfDigest } from "../../domain/digest.ts";
 import type { AccessKey } from "../../domain/ports/credentials.ts";
 import { Semaphore } from "../../lib/semaphore.ts";
@@ -19,7 +19,6 @@ export interface S3Location {
 
 /** A bucket and what is needed to work on it. */
 export interface S3Bucket {
-  readonly sdk: typeof import("@aws-sdk/client-s3");
   readonly client: S3Client;
   readonly bucket: string;
   readonly prefix: string;
@@ -43,11 +42,10 @@ const ATTEMPTS = 4;
 /** Each blob that is read takes one for as long; whoever only asks must not wait for them. */
 const MOST_SOCKETS = 1024;
 
-/** Opens a bucket; the SDK is loaded here, for it is large. Nothing is sent yet. */
-export async function openS3Bucket(location: S3Location): Promise<S3Bucket> {
+/** Opens a bucket. Nothing is sent yet. */
+export function openS3Bucket(location: S3Location): S3Bucket {
   const { bucket, prefix, endpoint, region, accessKey, copyLimitBytes = 5 * 1024 ** 3 } = location;
-  const sdk = await import("@aws-sdk/client-s3");
-  const client = new sdk.S3Client({
+  const client = new S3Client({
     region,
     endpoint,
     // Few other servers answer to a host name for each bucket.
@@ -66,7 +64,6 @@ export async function openS3Bucket(location: S3Location): Promise<S3Bucket> {
   });
   const blobs = `${prefix}blobs/`;
   return {
-    sdk,
     client,
     bucket,
     prefix,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
+import { CompleteMultipartUploadCommand, PutObjectCommand, UploadPartCommand } from "@aws-sdk/client-s3";
 import { type Digest, digestOfHex } from "../../domain/digest.ts";
 import { DomainError } from "../../domain/errors.ts";
 import type { FileHasher } from "../../lib/hashing/file-hasher.ts";
@@ -61,7 +62,7 @@ async function upload(s3: S3Bucket, hasher: FileHasher, source: Source, onlyNew:
       const Body = await readPart(handle, 0, size);
       assertDigest(digest, createHash("sha256").update(Body).digest("hex"));
       await conditionally(onlyNew, (IfNoneMatch) =>
-        s3.client.send(new s3.sdk.PutObjectCommand({ ...place, Body, IfNoneMatch })),
+        s3.client.send(new PutObjectCommand({ ...place, Body, IfNoneMatch })),
       );
     } finally {
       release();
@@ -76,7 +77,7 @@ async function upload(s3: S3Bucket, hasher: FileHasher, source: Source, onlyNew:
       const release = await s3.slots.acquire(signal);
       try {
         const Body = await readPart(handle, start, end - start);
-        const command = new s3.sdk.UploadPartCommand({ ...target, Body });
+        const command = new UploadPartCommand({ ...target, Body });
         return (await s3.client.send(command, { abortSignal: signal })).ETag;
       } finally {
         release();
@@ -85,9 +86,7 @@ async function upload(s3: S3Bucket, hasher: FileHasher, source: Source, onlyNew:
     check: async (signal) => assertDigest(digest, (await hasher.hashOf(handle, { signal })).hex),
     async complete(target, Parts) {
       await conditionally(onlyNew, (IfNoneMatch) =>
-        s3.client.send(
-          new s3.sdk.CompleteMultipartUploadCommand({ ...target, MultipartUpload: { Parts }, IfNoneMatch }),
-        ),
+        s3.client.send(new CompleteMultipartUploadCommand({ ...target, MultipartUpload: { Parts }, IfNoneMatch })),
       );
     },
   });

@@ -1,4 +1,4 @@
-import type { CompletedPart } from "@aws-sdk/client-s3";
+import { AbortMultipartUploadCommand, type CompletedPart, CreateMultipartUploadCommand } from "@aws-sdk/client-s3";
 import { mapConcurrently } from "../../lib/map-concurrently.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
 
@@ -34,10 +34,10 @@ const AT_ONCE = 4;
 
 /** Makes an object of parts, which appears whole or not at all; what was uploaded for nothing is thrown away. */
 export async function uploadInParts(s3: S3Bucket, upload: PartedUpload): Promise<void> {
-  const { sdk, client, bucket } = s3;
+  const { client, bucket } = s3;
   const { key, size, partBytes } = upload;
   const place = { Bucket: bucket, Key: key };
-  const { UploadId = "" } = await client.send(new sdk.CreateMultipartUploadCommand(place));
+  const { UploadId = "" } = await client.send(new CreateMultipartUploadCommand(place));
   const target = { ...place, UploadId };
   const stop = new AbortController();
   const starts = Array.from({ length: Math.ceil(size / partBytes) }, (_, index) => index * partBytes);
@@ -54,7 +54,7 @@ export async function uploadInParts(s3: S3Bucket, upload: PartedUpload): Promise
     stop.abort(error);
     // A part that arrives after its upload was thrown away would stay for ever.
     await Promise.allSettled([bringing, checking]);
-    await client.send(new sdk.AbortMultipartUploadCommand(target)).catch(() => {});
+    await client.send(new AbortMultipartUploadCommand(target)).catch(() => {});
     throw error;
   }
 }

@@ -1,3 +1,10 @@
+import {
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  paginateListObjectsV2,
+  UploadPartCopyCommand,
+} from "@aws-sdk/client-s3";
 import { type Digest, hexOfDigest } from "../../domain/digest.ts";
 import type { BlobCheck } from "../../domain/ports/blob-store.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
@@ -25,9 +32,9 @@ export async function quarantineObject(s3: S3Bucket, digest: Digest, check: Blob
 
 /** Takes away what was put aside long enough ago; see `BlobStore.emptyQuarantine`. */
 export async function emptyQuarantinedObjects(s3: S3Bucket, ageMs: number, dryRun: boolean): Promise<number> {
-  const { sdk, client, bucket, quarantine } = s3;
+  const { client, bucket, quarantine } = s3;
   let bytes = 0;
-  for await (const { Contents = [] } of sdk.paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: quarantine })) {
+  for await (const { Contents = [] } of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: quarantine })) {
     for (const { Key = "", Size = 0 } of Contents) {
       const since = Number(/\.(\d+)$/.exec(Key)?.[1]);
       if (!(Date.now() - since >= ageMs)) continue;
@@ -39,21 +46,21 @@ export async function emptyQuarantinedObjects(s3: S3Bucket, ageMs: number, dryRu
 }
 
 /** Takes an object away; harmless if there is none. */
-export async function removeObject({ sdk, client, bucket }: S3Bucket, key: string): Promise<void> {
-  await client.send(new sdk.DeleteObjectCommand({ Bucket: bucket, Key: key }));
+export async function removeObject({ client, bucket }: S3Bucket, key: string): Promise<void> {
+  await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
 }
 
 async function copyObject(
   s3: S3Bucket,
   { from, to, size, etag }: { from: string; to: string; size: number; etag?: string },
 ): Promise<void> {
-  const { sdk, client, bucket } = s3;
+  const { client, bucket } = s3;
   const source = {
     CopySource: [bucket, ...from.split("/")].map(encodeURIComponent).join("/"),
     CopySourceIfMatch: etag,
   };
   if (size <= s3.copyLimitBytes) {
-    await client.send(new sdk.CopyObjectCommand({ Bucket: bucket, Key: to, ...source }));
+    await client.send(new CopyObjectCommand({ Bucket: bucket, Key: to, ...source }));
     return;
   }
   await uploadInParts(s3, {
@@ -62,12 +69,12 @@ async function copyObject(
     partBytes: COPIED_PART_BYTES,
     async bring(target, { start, end }, abortSignal) {
       const CopySourceRange = `bytes=${start}-${end - 1}`;
-      const command = new sdk.UploadPartCopyCommand({ ...target, ...source, CopySourceRange });
+      const command = new UploadPartCopyCommand({ ...target, ...source, CopySourceRange });
       return (await client.send(command, { abortSignal })).CopyPartResult?.ETag;
     },
     check: async () => {},
     async complete(target, Parts) {
-      await client.send(new sdk.CompleteMultipartUploadCommand({ ...target, MultipartUpload: { Parts } }));
+      await client.send(new CompleteMultipartUploadCommand({ ...target, MultipartUpload: { Parts } }));
     },
   });
 }

@@ -1,4 +1,4 @@
-import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
+import { GetObjectCommand, type GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { ByteRange } from "../../domain/ports/blob-store.ts";
 import type { S3Bucket } from "./s3-bucket.ts";
 
@@ -25,7 +25,7 @@ export async function openObject(
   const ask = (start: number, end: number | undefined, IfMatch?: string) => {
     const whole = start === 0 && end === undefined;
     const Range = whole ? undefined : `bytes=${start}-${end === undefined ? "" : end - 1}`;
-    const command = new s3.sdk.GetObjectCommand({ Bucket: s3.bucket, Key: key, Range, IfMatch });
+    const command = new GetObjectCommand({ Bucket: s3.bucket, Key: key, Range, IfMatch });
     return s3.client.send(command, { abortSignal: signal });
   };
   const begin = range?.start ?? 0;

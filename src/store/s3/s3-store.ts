@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, mkdir, statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
+import { HeadBucketCommand, NoSuchBucket } from "@aws-sdk/client-s3";
 import type { Digest } from "../../domain/digest.ts";
 import { DomainError } from "../../domain/errors.ts";
 import type { Logger } from "../../domain/logger.ts";
@@ -48,7 +49,7 @@ const RANGE_NOT_SATISFIABLE = 416;
 export async function createS3Store({ spoolDirectory, log, ...options }: S3StoreOptions): Promise<S3Store> {
   const spool = resolve(spoolDirectory);
   await onDisk(() => mkdir(spool, { recursive: true, mode: FOLDER_MODE }));
-  const s3 = await openS3Bucket(options);
+  const s3 = openS3Bucket(options);
   await assertUsable(s3, log);
   const hasher = new FileHasher();
   const abandoned = () => abortAbandoned(s3, options.abandonedAfterMs ?? ABANDONED_AFTER_MS, log);
@@ -84,9 +85,9 @@ export async function createS3Store({ spoolDirectory, log, ...options }: S3Store
   };
 }
 
-async function headBucket({ sdk, client, bucket }: S3Bucket): Promise<void> {
+async function headBucket({ client, bucket }: S3Bucket): Promise<void> {
   const abortSignal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
-  await client.send(new sdk.HeadBucketCommand({ Bucket: bucket }), { abortSignal });
+  await client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal });
 }
 
 /** What an operator has to mend is an error at once; what may pass is only told. */
@@ -129,7 +130,7 @@ async function readBlob(s3: S3Bucket, digest: Digest, range?: ByteRange): Promis
     return body.once("close", () => closed.abort());
   } catch (error) {
     if (statusOf(error) === RANGE_NOT_SATISFIABLE) return Readable.from([]);
-    if (statusOf(error) === 404 && !(error instanceof s3.sdk.NoSuchBucket)) throw notFound(digest);
+    if (statusOf(error) === 404 && !(error instanceof NoSuchBucket)) throw notFound(digest);
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { NoSuchBucket } from "@aws-sdk/client-s3";
 import { type Digest, digestOfHex } from "../../domain/digest.ts";
 import type { BlobCheck, VerifyOptions } from "../../domain/ports/blob-store.ts";
 import { type S3Bucket, statusOf } from "./s3-bucket.ts";
@@ -45,7 +46,7 @@ async function openIfThere(s3: S3Bucket, digest: Digest, signal: AbortSignal): P
   try {
     return await openObject(s3, s3.keyOf(digest), undefined, signal);
   } catch (error) {
-    if (statusOf(error) === 404 && !(error instanceof s3.sdk.NoSuchBucket)) return undefined;
+    if (statusOf(error) === 404 && !(error instanceof NoSuchBucket)) return undefined;
     throw error;
   }
 }

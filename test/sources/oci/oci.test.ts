@@ -145,7 +145,7 @@ it("names the files of each kind of artifact", async () => {
   const sources = sourcesWith();
   const resolved = async (rest: string) => {
     const { license, files } = await sources.resolve(refer(registry, rest), request());
-    return [license, ...files.map(({ path, unpack }) => (unpack === undefined ? path : `${path} (${unpack})`))];
+    return [license, ...files.map(({ path, unpack }) => (unpack === undefined ? path : `${path} (${unpack.format})`))];
   };
   expect(await resolved("library/llama3:8b")).toEqual([
     "",
