@@ -8,7 +8,7 @@ import { mapConcurrently } from "../lib/map-concurrently.ts";
 import { Semaphore } from "../lib/semaphore.ts";
 import type { Job, JobTools } from "./job.ts";
 import { record } from "./job-record.ts";
-import { type Content, contentOf, type FileGroup, type Plan } from "./plan.ts";
+import { type Content, contentOf, type FileGroup, type Plan, recallArchive } from "./plan.ts";
 import { joinLimiters, type RateLimiter } from "./rate-limit.ts";
 import type { TransferObserver, TransferredFile } from "./transfer/transfer.ts";
 import { unpackArchive } from "./unpack-archive.ts";
@@ -72,6 +72,9 @@ function fetchArchive(
   const [name = ""] = paths;
   const key = `files of ${file.digest ?? file.identity}`;
   return tools.contents.run(key, job.signal, async () => {
+    // Whoever held the lock before may have unpacked it.
+    const held = await record(tools, job, () => recallArchive(tools, job.lease, file));
+    if (held !== undefined) return held;
     const archive = await transfer(tools, job, group, limiter);
     return { size: archive.size, files: await unpackArchive(tools, job, { ...archive, name, unpacking }) };
   });

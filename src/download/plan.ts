@@ -43,30 +43,43 @@ export async function planDownload({ files }: ResolvedSource, lease: Lease, tool
     (index) => `files[${index}].path`,
   );
   const groups = groupByContent(files);
-  const digestsOf = (chosen: readonly FileGroup[]) =>
-    chosen.flatMap(({ file }) => (file.digest === undefined ? [] : [file.digest]));
-  const digests = digestsOf(groups.filter(({ file }) => file.unpack === undefined));
-  const archives = digestsOf(groups.filter(({ file }) => file.unpack !== undefined));
+  const digests = groups.flatMap(({ file: { digest, unpack } }) =>
+    digest === undefined || unpack !== undefined ? [] : [digest],
+  );
   const recorded = digests.length > 0 ? await jobs.reuse(lease, digests) : new Map<Digest, number>();
-  const unpacked = archives.length > 0 ? await jobs.reuseUnpacked(lease, archives) : new Map<Digest, VersionFile[]>();
-  const recall = ({ file, paths }: FileGroup): Content | undefined => {
-    if (file.digest === undefined) return undefined;
-    if (file.unpack === undefined) {
-      const size = recorded.get(file.digest);
-      return size === undefined ? undefined : contentOf(paths, file.digest, size);
-    }
-    const { takes = () => true } = file.unpack;
-    const held = unpacked.get(file.digest);
-    return held && { size: file.size ?? 0, files: held.filter(({ path }) => takes(path)) };
-  };
   const present: PresentGroup[] = [];
   const missing: FileGroup[] = [];
   for (const group of groups) {
-    const content = recall(group);
-    if (content !== undefined && (await isInStore(content, tools))) present.push({ ...group, ...content });
+    const content = group.file.unpack
+      ? await recallArchive(tools, lease, group.file)
+      : await recall(group, recorded, tools);
+    if (content !== undefined) present.push({ ...group, ...content });
     else missing.push(group);
   }
   return { present, missing };
+}
+
+/** What an archive holds that is wanted of it, if it was unpacked before and the store has all of its files. */
+export async function recallArchive(
+  tools: PlanTools,
+  lease: Lease,
+  { digest, size = 0, unpack }: SourceFile,
+): Promise<Content | undefined> {
+  const held = digest && (await tools.jobs.reuseUnpacked(lease, digest));
+  if (held === undefined || !(await isInStore({ size, files: held }, tools))) return undefined;
+  const { takes = () => true } = unpack ?? {};
+  return { size, files: held.filter(({ path }) => takes(path)) };
+}
+
+async function recall(
+  { file: { digest }, paths }: FileGroup,
+  recorded: ReadonlyMap<Digest, number>,
+  tools: PlanTools,
+): Promise<Content | undefined> {
+  const size = digest && recorded.get(digest);
+  if (digest === undefined || size === undefined) return undefined;
+  const content = contentOf(paths, digest, size);
+  return (await isInStore(content, tools)) ? content : undefined;
 }
 
 /** What bytes are that are no archive. */

@@ -6,7 +6,7 @@ import type { Job, JobTools } from "./job.ts";
 import { record } from "./job-record.ts";
 import type { TransferredFile } from "./transfer/transfer.ts";
 import { EntryRules } from "./unpack/entry-rules.ts";
-import { runUnpackThread } from "./unpack/unpack-thread.ts";
+import { runUnpackThread, type UnpackDirector } from "./unpack/unpack-thread.ts";
 
 /** An archive that was transferred, and whose digest was checked. */
 export interface Archive extends TransferredFile {
@@ -29,15 +29,15 @@ export async function unpackArchive(tools: JobTools, job: Job, archive: Archive)
   let isWhole = true;
   const rules = new EntryRules(`layer '${name}' (${digest})`);
   const intake = await ArchiveIntake.begin(tools, job, digest, size);
-  const director = {
-    entry: async (entry: Parameters<EntryRules["pathOf"]>[0]) => {
+  const director: UnpackDirector = {
+    entry: async (entry) => {
       const file = rules.pathOf(entry);
       if (file !== undefined && takes(file)) return { dataPath: await intake.open(file, entry.size) };
       isWhole &&= file === undefined;
-      return { skip: true as const };
+      return { skip: true };
     },
-    written: (digest: VersionFile["digest"]) => intake.written(digest),
-    broken: (rule: string) => rules.broken(rule),
+    written: (fileDigest) => intake.written(fileDigest),
+    broken: (rule) => rules.broken(rule),
   };
   try {
     await runUnpackThread({ path, size, format }, director, intake.signal);

@@ -66,7 +66,7 @@ export function createDownloadJobs(database: Database): DownloadJobs {
     publish: (lease, publication) => publish(database, lease, publication),
     filesAt: (modelId, paths) => filesAt(database, modelId, paths),
     reuse: (lease, digests) => reuse(database, lease, digests),
-    reuseUnpacked: (lease, archives) => reuseUnpacked(database, lease, archives),
+    reuseUnpacked: (lease, archive) => reuseUnpacked(database, lease, archive),
     noteUnpacked: (lease, archive, files) => noteUnpacked(database, lease, archive, files),
     admit: (lease, digest, size, place) => admissions.admit(lease, { digest, size, place }),
     saveProgress: (entries) => saveProgress(database, entries),

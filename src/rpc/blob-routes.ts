@@ -9,6 +9,9 @@ import type { PortHandler, PortRequest, PortResponse } from "../lib/http/handler
 import { answerError } from "./http-errors.ts";
 import { shuttingDown } from "./running-streams.ts";
 
+/** The status that is logged where nobody was left to answer. */
+const CLIENT_GONE = 499;
+
 /** Where blobs are. */
 export const BLOBS_PATH = "/blobs/";
 
@@ -41,7 +44,10 @@ export function createBlobRoutes({ send, receive, shutdown, log }: BlobRoutesOpt
   return (request, response) => {
     const startMs = performance.now();
     let failure: unknown;
-    response.once("close", () => logRequest(log, request, response, startMs, failure));
+    response.once("close", () => {
+      const status = response.headersSent ? anyResponse(response).statusCode : CLIENT_GONE;
+      logRequest(log, request, { status, startMs, failure });
+    });
     drainAfterAnswer(request, response);
     answer(request, response).catch((error: unknown) => {
       failure = error;
@@ -59,9 +65,12 @@ function digestText(request: PortRequest): string {
   return text.replace(/^sha256%3a/i, "sha256:");
 }
 
-function logRequest(log: Logger, request: PortRequest, response: PortResponse, startMs: number, error: unknown): void {
-  const status = anyResponse(response).statusCode;
-  const isFault = error !== undefined && !isGone(response) && !isDomainError(error);
+function logRequest(
+  log: Logger,
+  request: PortRequest,
+  { status, startMs, failure }: { status: number; startMs: number; failure: unknown },
+): void {
+  const isFault = failure !== undefined && status !== CLIENT_GONE && !isDomainError(failure);
   log[isFault ? "error" : status >= 500 ? "warn" : "info"]("blob request", {
     request_id: randomUUID(),
     method: request.method,
@@ -70,7 +79,7 @@ function logRequest(log: Logger, request: PortRequest, response: PortResponse, s
     duration_ms: Math.round((performance.now() - startMs) * 10) / 10,
     peer: request.socket?.remoteAddress ?? "",
     http: request.httpVersion,
-    ...(isDomainError(error) ? { reason: error.reason, told: error.message, cause: error.cause } : {}),
-    ...(isFault ? { error } : {}),
+    ...(isDomainError(failure) ? { reason: failure.reason, told: failure.message, cause: failure.cause } : {}),
+    ...(isFault ? { error: failure } : {}),
   });
 }

@@ -12,11 +12,10 @@ const STATUS_OF_REASON: Partial<Record<Reason, number>> = {
   QUOTA_EXCEEDED: 507,
 };
 
-/** Answers an error as Connect does: its HTTP status, and JSON of code, message and details. Tells the status. */
-export function answerError(request: PortRequest, response: PortResponse, error: unknown): number {
+/** Answers an error as Connect does: its HTTP status, and JSON of code, message and details. */
+export function answerError(request: PortRequest, response: PortResponse, error: unknown): void {
   const travelling = toConnectError(error);
   const special = isDomainError(error) ? STATUS_OF_REASON[error.reason] : undefined;
   const status = special ?? codeToHttpStatus(travelling.code);
   answerJson(request, response, { status, body: errorToJson(travelling, undefined) as object });
-  return status;
 }

@@ -28,6 +28,7 @@ export class Part {
   #writing = Promise.resolve();
   #following: Promise<void> | undefined;
   #syncing: Promise<void> | undefined;
+  #isClosing = false;
   #failure: { readonly error: unknown } | undefined;
 
   private constructor(path: string, handle: FileHandle, size: number, hasher: FileHasher) {
@@ -103,6 +104,7 @@ export class Part {
   /** Closes the file, with all that could be written of it. */
   async close(): Promise<void> {
     await this.flush().catch(() => {});
+    this.#isClosing = true;
     await Promise.all([this.#following, this.#syncing]);
     this.#hash.drop();
     // A write that failed may have got further than is known.
@@ -138,7 +140,7 @@ export class Part {
 
   async #follow(): Promise<void> {
     await this.#noting(async () => {
-      for (let bytes = 1; bytes > 0 && this.#hashed < this.#written; this.#hashed += bytes) {
+      for (let bytes = 1; bytes > 0 && this.#hashed < this.#written && !this.#isClosing; this.#hashed += bytes) {
         ({ bytes } = await this.#hash.step(false));
       }
     });

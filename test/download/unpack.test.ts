@@ -85,9 +85,10 @@ it("puts the files of archives into the version, and not the archives", async ()
     packed(gzipped, "docs", "+gzip"),
     packed(zstd, "more", "+zstd"),
     raw(deep, "raw.bin"),
+    raw(bytes(0), "raw-empty"),
   );
   const { last } = await download(service, id);
-  expect(last).toMatchObject({ state: "SUCCEEDED", version: 1, totalFiles: 4, completedFiles: 4 });
+  expect(last).toMatchObject({ state: "SUCCEEDED", version: 1, totalFiles: 5, completedFiles: 5 });
   expect(last.completedBytes).toBe(last.totalBytes);
   expect(await filesOf(id)).toEqual({
     "config.json": sha256(small),
@@ -96,6 +97,7 @@ it("puts the files of archives into the version, and not the archives", async ()
     "docs/a/deep/readme.md": sha256(deep),
     [`long/${"x".repeat(200)}`]: sha256(small),
     "raw.bin": sha256(deep),
+    "raw-empty": sha256(bytes(0)),
   });
   expect(await cluster.store.stat(`sha256:${createHash("sha256").update(plain).digest("hex")}`)).toBeUndefined();
   expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
@@ -104,8 +106,12 @@ it("puts the files of archives into the version, and not the archives", async ()
 it("fetches no archive again whose files are here", async () => {
   const archive = gzipSync(await tar({ name: "a", content: bytes(5000) }, { name: "b", content: bytes(6000) }));
   const { id, repository } = await model(packed(archive, "archive", "+gzip"));
-  await download(service, id);
+  const former = blobRequests();
+  const twin = await modelOf(repository);
+  const both = await Promise.all([download(service, id), download(service, twin)]);
+  expect(both.map(({ last }) => last.state)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
   const before = blobRequests();
+  expect(before).toBe(former + 1);
   const again = await download(service, id);
   expect(again.last).toMatchObject({ state: "SUCCEEDED", version: 1, reusedBytes: archive.length, sourceBytes: 0 });
   const other = await modelOf(repository);
@@ -132,6 +138,37 @@ it.each([
   expect(last).toMatchObject({ state: "FAILED", error: { reason: "FIELD_INVALID" } });
   expect(last.error?.message).toMatch(message);
   expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
+});
+
+it("unpacks after a pause what was fetched before it", async () => {
+  const archive = await tar({ name: "a", content: bytes(5000, 5) }, { name: "b", content: bytes(6000, 6) });
+  const { id } = await model(packed(archive, "archive"));
+  const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const held = await cluster.replica({
+    store: {
+      ...cluster.store,
+      commit: async (digest, path) => {
+        reached.resolve();
+        await gate.promise;
+        return cluster.store.commit(digest, path);
+      },
+    },
+  });
+  onTestFinished(() => held.stop(5000));
+  await service.stop(5000);
+  held.start();
+  const before = blobRequests();
+  const { id: downloadId } = await held.downloads.start(downloadOf(id));
+  await reached.promise;
+  await held.downloads.pause(downloadId);
+  gate.resolve();
+  await held.downloads.resume(downloadId);
+  expect((await watchAll(held, downloadId)).at(-1)).toMatchObject({ state: "SUCCEEDED" });
+  expect(await filesOf(id)).toEqual({ a: sha256(bytes(5000, 5)), b: sha256(bytes(6000, 6)) });
+  expect(blobRequests()).toBe(before + 1);
+  expect(await readdir(cluster.store.spoolDirectory)).toEqual([]);
+  service = await cluster.replica();
+  service.start();
 });
 
 it("takes of archives what patterns want, and fetches none whose name says that there is nothing", async () => {

@@ -147,7 +147,7 @@ export function describeBlobStore(name: string, factory: () => Promise<StoreUnde
     });
 
     it("stops verifying when it is told to", async () => {
-      const digest = await put(randomBytes(18_000_000));
+      const digest = await put(randomBytes(9_000_000));
       const stop = new AbortController();
       const reason = new Error("enough");
       let pieces = 0;

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -13,6 +13,9 @@ import { ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
 import { createModelManagerClient, type ModelManagerClient } from "../../src/client/index.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { ask, digestOf, put, send } from "./http.ts";
+
+const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+if (!hasCurl) console.log("skipped: uploads by curl, which is not installed");
 
 let service: TestService;
 let client: ModelManagerClient;
@@ -164,7 +167,7 @@ describe("PUT of a blob", () => {
     expect(await leftOvers()).toEqual([]);
   });
 
-  it("lets curl send a file, and refuses it before its body where it can", async () => {
+  it.skipIf(!hasCurl)("lets curl send a file, and refuses it before its body where it can", async () => {
     const bytes = randomBytes(2_000_000);
     const file = join(service.data, "curl.bin");
     await writeFile(file, bytes);
@@ -206,5 +209,30 @@ describe("a blob that no version names yet", () => {
     await client.models.deleteVersion({ modelId: "kept", version: 1 });
     expect((await collect()).map((blob) => blob.digest)).toEqual([digest]);
     expect(await send(`${service.url}/blobs/${digest}`, { method: "HEAD" })).toMatchObject({ status: 404 });
+  });
+});
+
+describe("ImportModel", () => {
+  it("makes nothing of a stream that is cut, and leaves nothing behind", async () => {
+    const bytes = randomBytes(2_000_000);
+    const digest = digestOf(bytes);
+    await client.models.createModel({
+      model: { id: "cut", type: ModelType.LLM, source: { kind: { case: "upload", value: {} } } },
+    });
+    const cut = new AbortController();
+    async function* messages() {
+      const value = { modelId: "cut", path: "a", size: BigInt(bytes.length), digest };
+      yield { part: { case: "header" as const, value } };
+      yield { part: { case: "chunk" as const, value: bytes.subarray(0, 1_500_000) } };
+      await untilKept(bytes, 1_500_000);
+      cut.abort();
+    }
+    await expect(client.models.importModel(messages(), { signal: cut.signal })).rejects.toThrow();
+    while ((await leftOvers()).length > 0) {
+      // The service hears of it when the stream's end arrives.
+    }
+    expect(await send(`${service.url}/blobs/${digest}`)).toMatchObject({ status: 404 });
+    const { model } = await client.models.getModel({ modelRef: "cut" });
+    expect(model).toMatchObject({ versionCount: 0 });
   });
 });

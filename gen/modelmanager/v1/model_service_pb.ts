@@ -1723,6 +1723,7 @@ export const ModelService: GenService<{
   },
   /**
    * Takes the files of one version from the caller: for each a header, then its bytes in chunks; half-close commits.
+   * The bytes of a file that the store has may be left out. If the stream breaks off, no version is made.
    *
    * @generated from rpc modelmanager.v1.ModelService.ImportModel
    */

@@ -213,20 +213,25 @@ export const HttpFileSchema: GenMessage<HttpFile> = /*@__PURE__*/
   messageDesc(file_modelmanager_v1_source, 3);
 
 /**
- * An artifact in an OCI registry.
+ * An artifact in an OCI registry: a ModelPack, a KitOps ModelKit, a model of Ollama's, or files that ORAS pushed.
+ *
+ * Its files are called as annotations of the layers say, or by the layers' kinds. Layers that are tar archives are unpacked: the
+ * version has the files in them. Of an index it is the manifest without a platform.
  *
  * @generated from message modelmanager.v1.OciSource
  */
 export type OciSource = Message<"modelmanager.v1.OciSource"> & {
   /**
-   * The artifact, such as `ghcr.io/org/model:v1` or `ghcr.io/org/model@sha256:…`.
+   * The artifact, such as `ghcr.io/org/model:v1` or `ghcr.io/org/model@sha256:…`; the tag is `latest` by default, the host cannot
+   * be left out. Registries on loopback, and those that are written with `http://` before the host, are asked without TLS.
    *
    * @generated from field: string reference = 1;
    */
   reference: string;
 
   /**
-   * The name of a configured credential.
+   * The name of a configured credential, whose token is `<user>:<password>` or a password for any user. It goes to the registry's
+   * host, and to a token service on another host only if the operator lists that one among the credential's hosts.
    *
    * @generated from field: string credential = 2;
    */
@@ -268,7 +273,8 @@ export type S3Source = Message<"modelmanager.v1.S3Source"> & {
   region: string;
 
   /**
-   * The name of a configured credential; default that of the manager's environment.
+   * The name of a configured credential; default that of the manager's environment, which goes to Amazon and to
+   * the server that the environment names alone.
    *
    * @generated from field: string credential = 4;
    */

@@ -90,10 +90,10 @@ export interface DownloadJobs {
   /** Of `digests`, those that the store has, each with a reference of this download so that no collector takes it. */
   reuse(lease: Lease, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
   /**
-   * Of archives, those that were unpacked before and whose files the store has, with these files, each of which gets a
-   * reference of this download.
+   * The files of an archive that was unpacked before, if the store has them all, each with a reference of this download;
+   * undefined if not.
    */
-  reuseUnpacked(lease: Lease, archives: readonly Digest[]): Promise<ReadonlyMap<Digest, readonly VersionFile[]>>;
+  reuseUnpacked(lease: Lease, archive: Digest): Promise<readonly VersionFile[] | undefined>;
   /** Remembers the files of an archive for as long as the store has them all. Harmless to repeat. */
   noteUnpacked(lease: Lease, archive: Digest, files: readonly VersionFile[]): Promise<void>;
   /**

@@ -35,8 +35,14 @@ export interface S3Sources {
 
 /** Creates the door to S3. To be imported when it is needed: the SDK comes with it, which is large. */
 export function createS3Sources({ http, credentials, defaults, log }: S3SourcesOptions): S3Sources {
-  const environment = createS3Environment(defaults, log);
-  return { resolve: (source, request) => resolveS3(http, credentials, environment, source, request) };
+  const tools = { http, credentials, environment: createS3Environment(defaults, log) };
+  return { resolve: (source, request) => resolveS3(tools, source, request) };
+}
+
+interface Tools {
+  readonly http: HttpClient;
+  readonly credentials: NamedCredentials;
+  readonly environment: S3Environment;
 }
 
 /**
@@ -45,16 +51,9 @@ export function createS3Sources({ http, credentials, defaults, log }: S3SourcesO
  *
  * Costs a request for each thousand objects, and one for each file that is taken.
  */
-async function resolveS3(
-  http: HttpClient,
-  credentials: NamedCredentials,
-  environment: S3Environment,
-  source: S3Source,
-  request: ResolveRequest,
-): Promise<ResolvedSource> {
+async function resolveS3(tools: Tools, source: S3Source, request: ResolveRequest): Promise<ResolvedSource> {
   const { signal } = request;
-  const place = placeOf(source);
-  const { bucket, objects } = await lookUp(http, credentials, environment, source, request, place);
+  const { bucket, objects } = await lookUp(tools, source, request);
   const revision = revisionOf(objects);
   if (request.revision !== "" && request.revision !== revision) throw otherRevision(source, request.revision, revision);
   const selected = selectFiles(objects, patternsOf(request));
@@ -62,7 +61,7 @@ async function resolveS3(
     pinObject(bucket, object, either),
   );
   const files = await withReadableVersions(bucket, pinned, signal);
-  return { revision, license: "", files: files.map((object) => sourceFile(http, bucket, object)) };
+  return { revision, license: "", files: files.map((object) => sourceFile(tools.http, bucket, object)) };
 }
 
 function placeOf({ uri }: S3Source): S3Place {
@@ -75,19 +74,19 @@ function placeOf({ uri }: S3Source): S3Place {
 
 /** Opens the bucket and lists it; where the source says no region, in the one that the server names. */
 async function lookUp(
-  http: HttpClient,
-  credentials: NamedCredentials,
-  environment: S3Environment,
+  { http, credentials, environment }: Tools,
   source: S3Source,
   request: ResolveRequest,
-  place: S3Place,
 ): Promise<{ bucket: Bucket; objects: readonly S3Object[] }> {
+  const place = placeOf(source);
   const address = source.endpoint || environment.endpoint;
   const endpoint = address === undefined ? undefined : parseSourceUrl("source.s3.endpoint", address);
+  // As the hub's token, what the environment has goes to the servers that the operator chose, not to whichever a caller names.
+  const isOwn = endpoint === undefined || endpoint.origin === originOf(environment.endpoint) || isAmazon(endpoint);
   const proof = await proofOf(credentials, request.credential, source.credential);
   const look = async (region: string) => {
     const server = endpoint ?? new URL(`https://s3.${region}.amazonaws.com`);
-    const signer = accessKeyFor(proof, server) ?? (await environment.credentials());
+    const signer = accessKeyFor(proof, server) ?? (isOwn ? await environment.credentials() : undefined);
     const bucket = openBucket(http, { bucket: place.bucket, endpoint, region, credentials: signer });
     return { bucket, objects: await objectsAt(bucket, place, request.signal) };
   };
@@ -98,6 +97,11 @@ async function lookUp(
     return look(error.region);
   }
 }
+
+const originOf = (url: string | undefined): string | undefined => (url === undefined ? undefined : new URL(url).origin);
+
+const isAmazon = ({ protocol, hostname }: URL): boolean =>
+  protocol === "https:" && /\.amazonaws\.com(\.cn)?$/.test(hostname);
 
 /** The object of that key, or all below it if it ends with a slash; SOURCE_NOT_FOUND if that is nothing. */
 async function objectsAt(bucket: Bucket, { key }: S3Place, signal: AbortSignal): Promise<readonly S3Object[]> {

@@ -160,13 +160,15 @@ describe("credentials", () => {
     await failure(resolve(source(), {}, { credentials: named({ key: { token: "hf_abc" } }) }), "FIELD_INVALID");
   });
 
-  it("are the environment's where a source names none; without any the server is asked unsigned", async () => {
+  it("are the environment's, for its own server, where a source names none; else it is asked unsigned", async () => {
     const anonymous = { ...source(), credential: "" };
-    expect((await failure(resolve(anonymous), "SOURCE_FORBIDDEN")).message).toContain("AWS_ACCESS_KEY_ID");
+    const asOwn = () => resolve(anonymous, {}, { s3: { endpoint: server.endpoint, region: "us-east-1" } });
+    expect((await failure(asOwn(), "SOURCE_FORBIDDEN")).message).toContain("AWS_ACCESS_KEY_ID");
     process.env.AWS_ACCESS_KEY_ID = key.accessKeyId;
     process.env.AWS_SECRET_ACCESS_KEY = key.secretAccessKey;
     try {
-      expect((await resolve(anonymous)).files).toHaveLength(1);
+      expect((await asOwn()).files).toHaveLength(1);
+      await failure(resolve(anonymous), "SOURCE_FORBIDDEN");
     } finally {
       withoutAwsEnvironment();
     }
