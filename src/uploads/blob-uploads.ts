@@ -128,6 +128,11 @@ export class BlobUploads {
     if (!this.#running.get(digest)?.body) await this.#alone(digest, undefined, () => this.#tools.parts.remove(digest));
   }
 
+  /** Resolves when all that runs now has ended. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
   async #makeRoom(digest: Digest, { goesOn, start, total }: Piece): Promise<void> {
     const { parts, room, quota } = this.#tools;
     const missing = total === undefined ? STEP : total - start;

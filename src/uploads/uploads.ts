@@ -39,7 +39,7 @@ export interface Uploads {
   readonly versions: VersionMaker;
   /** Begins to take abandoned uploads away. */
   start(): void;
-  /** Closes what is open. Nothing may be received any more. */
+  /** Waits for what still runs, whose clients are gone, and closes all files. */
   stop(): Promise<void>;
 }
 
@@ -75,6 +75,7 @@ export function createUploads(options: UploadsOptions): Uploads {
     },
     async stop() {
       stopSweeps?.();
+      await uploads.settled();
       await parts.close();
     },
   };

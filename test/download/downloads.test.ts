@@ -453,7 +453,7 @@ describe("a full disk", () => {
       const sizes = names.map(async (name) => (await stat(join(spoolDirectory, name))).size);
       return { freeBytes: 20 * MiB - (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0) };
     };
-    const service = await cluster.replica({ store: { ...cluster.store, space }, headroom: { bytes: MiB } });
+    const service = await cluster.replica({ store: { ...cluster.store, spoolSpace: space }, headroom: { bytes: MiB } });
     service.start();
     const endless = { size: 2 ** 40, read: repeated };
     const url = origin.serve("/endless", endless, { chunked: true, ranges: "ignore" });

@@ -215,7 +215,7 @@ it("reserves room for what an archive grows to", async () => {
   const { id } = await model(packed(content, "weights", "+gzip"));
   const space = { capacityBytes: 1 << 30, freeBytes: 30 << 20 };
   const small = await cluster.replica({
-    store: { ...cluster.store, space: async () => space },
+    store: { ...cluster.store, spoolSpace: async () => space },
     timing: { parkingBackoff: { full: { baseMs: 10, maxMs: 10 }, away: { baseMs: 10, maxMs: 10 } } },
   });
   await service.stop(5000);

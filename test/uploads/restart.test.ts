@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import * as http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { processesBelow } from "../support/processes.ts";
 import { type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
 import { ask, digestOf, put, send } from "./http.ts";
@@ -11,11 +11,11 @@ import { ask, digestOf, put, send } from "./http.ts";
 let data: string;
 const running: Pick<ServiceProcess, "kill" | "exited">[] = [];
 
-beforeAll(async () => {
+beforeEach(async () => {
   data = await mkdtemp(join(tmpdir(), "model-manager-upload-"));
 });
 
-afterAll(async () => {
+afterEach(async () => {
   for (const process of running) {
     process.kill("SIGKILL");
     await process.exited;
