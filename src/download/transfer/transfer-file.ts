@@ -167,6 +167,7 @@ class FileTransfer {
     if (error instanceof StreamOnly) log.info("origin is read as one stream", { path: file.path, error });
     else if (error instanceof ObjectChanged) {
       this.#changes += 1;
+      this.#lastFailure = undefined;
       if (this.#changes > CHANGES_BORNE && asked !== undefined) asked.streamed = true;
       log.info("object changed in the middle", { path: file.path, error });
       await this.#startOver();
@@ -229,10 +230,11 @@ class FileTransfer {
     } else throw error;
   }
 
-  /** CONTENT_MISMATCH for a file that was begun anew too often. */
+  /** For a file that was begun anew too often: what made that needed, or CONTENT_MISMATCH. */
   #assertLasting(): void {
     const { path, origins } = this.#request.file;
     if (this.#part.restarts < MOST_RESTARTS + origins.length) return;
+    if (this.#lastFailure !== undefined) throw this.#lastFailure;
     throw mismatch(path, origins[0]?.host ?? "", "the source has another object again and again");
   }
 
