@@ -1,13 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Download, DownloadState } from "../../gen/modelmanager/v1/download_pb.ts";
 import { ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
 import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import { createDataFolder } from "../support/data-folder.ts";
 import { startOrigin, type TestOrigin } from "../support/origin.ts";
 import { processesBelow } from "../support/processes.ts";
 import { type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
@@ -19,7 +18,7 @@ let origin: TestOrigin;
 let service: ServiceProcess | undefined;
 
 beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), "model-manager-held-"));
+  data = await createDataFolder();
   origin = await startOrigin();
 });
 

@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { globSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
@@ -10,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DownloadState } from "../../gen/modelmanager/v1/download_pb.ts";
 import { ModelStatus, ModelType } from "../../gen/modelmanager/v1/model_pb.ts";
 import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
+import { createDataFolder } from "../support/data-folder.ts";
 import { startOrigin, type TestOrigin } from "../support/origin.ts";
 import { processesBelow } from "../support/processes.ts";
 import { type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
@@ -21,7 +21,7 @@ let origin: TestOrigin;
 let service: ServiceProcess | undefined;
 
 beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), "model-manager-kill-"));
+  data = await createDataFolder();
   origin = await startOrigin();
 });
 

@@ -13,6 +13,7 @@ import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/g
 import { ModelService, WatchDownloadRequestSchema } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { expectError } from "../contract/suite/context.ts";
 import { createAuthority } from "../support/certificates.ts";
+import { createDataFolder } from "../support/data-folder.ts";
 import { startOrigin } from "../support/origin.ts";
 import { processesBelow } from "../support/processes.ts";
 import { runRefusedService, type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
@@ -21,6 +22,12 @@ const WATCHED = ["", "modelmanager.v1.ModelService", "modelmanager.v1.WorkerServ
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "model-manager-life-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function dataFolder(): Promise<string> {
+  const folder = await createDataFolder();
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
@@ -67,7 +74,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("turns NOT_SERVING and ends streams with UNAVAILABLE before it closes", async () => {
-    const service = await start(await temporaryFolder());
+    const service = await start(await dataFolder());
     const { health } = clientsOf(service.url);
     const seen: number[] = [];
     const watch = (async () => {
@@ -85,7 +92,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
     const origin = await startOrigin();
     onTestFinished(() => origin.close());
     const url = origin.serve("/model.bin", Buffer.alloc(1000), { stallAfter: 100 });
-    const service = await start(await temporaryFolder(), {
+    const service = await start(await dataFolder(), {
       MODEL_MANAGER_ALLOW_NETWORKS: "127.0.0.0/8",
       MODEL_MANAGER_SHUTDOWN_GRACE: "1s",
     });
@@ -116,7 +123,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("takes the two signals of one Ctrl-C under npm as one, and ends cleanly", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const service = await start(data);
     service.kill("SIGINT");
     service.kill("SIGINT");
@@ -125,7 +132,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("ends with the shell that npx puts around it", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const shell = await start(data, { npm_command: "exec" }, ["sh", "-c", '"$@"; true', "sh"]);
     expect(processesBelow(data).length).toBeGreaterThan(0);
     shell.kill("SIGTERM");
@@ -134,7 +141,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("exits at once on a second SIGTERM, and leaves no database behind", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const service = await start(data, { MODEL_MANAGER_SHUTDOWN_GRACE: "60s" });
     const { hostname, port } = new URL(service.url);
     // A call whose body never comes holds the service for all of the grace.
@@ -185,7 +192,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("ends if its database does not have it, and says so without the password", async () => {
-    const [data, other] = [await temporaryFolder(), await temporaryFolder()];
+    const [data, other] = [await dataFolder(), await dataFolder()];
     await start(other);
     const socket = encodeURIComponent(join(other, "postgres", "run"));
     const url = `postgres://postgres:s3cr3t-password@${socket}/nowhere`;
@@ -196,7 +203,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("refuses a folder that another process serves", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     await start(data);
     const { code, output } = await refused(data);
     expect(code).toBe(1);
@@ -204,7 +211,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("refuses to listen beyond loopback without a token, and serves with one", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const { code, output } = await refused(data, { MODEL_MANAGER_HOST: "0.0.0.0" });
     expect(code).not.toBe(0);
     expect(output).toMatch(/MODEL_MANAGER_TOKEN/);
@@ -218,7 +225,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("says UNAVAILABLE while the database is away, stays alive, and comes back with it", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const service = await start(data);
     const { models } = clientsOf(service.url);
     const stopped = processesBelow(data).filter((pid) => pid !== service.pid);
@@ -235,7 +242,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("brings back a database that was killed", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const service = await start(data);
     const { models } = clientsOf(service.url);
     for (const pid of processesBelow(data)) if (pid !== service.pid) tryKill(pid, "SIGKILL");
@@ -243,7 +250,7 @@ describe("the life of the service", { timeout: 90_000 }, () => {
   });
 
   it("says that models cannot be served while the store is away, and workers can", async () => {
-    const data = await temporaryFolder();
+    const data = await dataFolder();
     const service = await start(data);
     await rename(join(data, "store"), join(data, "away"));
     const { NOT_SERVING, SERVING } = Status;

@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { TestProject } from "vitest/node";
 import type { Logger } from "../../src/domain/logger.ts";
 import {
@@ -8,10 +8,15 @@ import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from "../../src/registry/embedded/server.ts";
+import { createRegistry } from "../../src/registry/registry.ts";
+
+const MIGRATIONS = resolve(import.meta.dirname, "../../src/registry/migrations");
 
 declare module "vitest" {
   interface ProvidedContext {
     database: EmbeddedConnection;
+    /** The folder of a database that a service made and nobody used. */
+    freshDatabase: string;
   }
 }
 
@@ -31,9 +36,22 @@ function print(message: string, fields?: Record<string, unknown>): void {
 let directory: string | undefined;
 let server: EmbeddedPostgres | undefined;
 
+/** Makes what a service's first start makes of its database. */
+async function makeFreshDatabase(folder: string): Promise<void> {
+  const made = await startEmbeddedPostgres({ directory: folder, log });
+  const { connection } = made;
+  const registry = await createRegistry({ connection, migrationsFolder: MIGRATIONS, workerLeaseMs: 30_000, log });
+  await registry.ready;
+  await registry.close();
+  await made.stop();
+}
+
 /** Starts the one PostgreSQL server of a test run and tells every test file where it is. */
 export async function setup(project: TestProject): Promise<void> {
   directory = await mkdtemp(join(os.tmpdir(), "model-manager-test-"));
+  const fresh = join(directory, "fresh");
+  await makeFreshDatabase(fresh);
+  project.provide("freshDatabase", fresh);
   server = await startEmbeddedPostgres({
     directory: join(directory, "postgres"),
     log,

@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { compose } from "../../src/compose.ts";
 import { readConfig } from "../../src/config.ts";
 import type { Logger } from "../../src/domain/logger.ts";
+import { createDataFolder } from "./data-folder.ts";
 
 /** The whole service in this process, with a database and a store of its own. */
 export interface TestService {
@@ -25,7 +24,7 @@ export const silentLog: Logger = {
 
 /** Starts the service on a free port; sources may reach loopback. `environment` is read as the operator's. */
 export async function startTestService(environment: Record<string, string> = {}): Promise<TestService> {
-  const data = await mkdtemp(join(tmpdir(), "model-manager-test-"));
+  const data = await createDataFolder();
   const { config } = readConfig({
     MODEL_MANAGER_DATA: data,
     MODEL_MANAGER_PORT: "0",

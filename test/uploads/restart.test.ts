@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import * as http from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { createDataFolder } from "../support/data-folder.ts";
 import { processesBelow } from "../support/processes.ts";
 import { type ServiceProcess, startServiceProcess } from "../support/service-process.ts";
 import { ask, digestOf, put, send } from "./http.ts";
@@ -12,7 +11,7 @@ let data: string;
 const running: Pick<ServiceProcess, "kill" | "exited">[] = [];
 
 beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), "model-manager-upload-"));
+  data = await createDataFolder();
 });
 
 afterEach(async () => {
