@@ -106,7 +106,8 @@ describe("when the clock of a machine is set", () => {
     let offset = 0;
     const clock: Clock = { ...systemClock, date: () => new Date(Date.now() + offset) };
     const owner = await running(cluster, { clock, rateLimit: 2 * MiB });
-    const other = await running(cluster);
+    // Not started, so that it cannot take the download, without that limit.
+    const other = await cluster.replica();
     const { modelId, bytes } = await model(12 * MiB, {});
     const { id } = await owner.downloads.start(downloadOf(modelId));
     await watchUntil(owner, id, ({ state }) => state === "TRANSFERRING");
