@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
@@ -5,6 +6,7 @@ import type { DownloadProgress } from "../../gen/modelmanager/v1/download_pb.ts"
 import { type Model, ModelSchema } from "../../gen/modelmanager/v1/model_pb.ts";
 import type { ModelManagerClient } from "../client/connect.ts";
 import { formatModelRef } from "../domain/model-ref.ts";
+import { isModelId } from "../domain/names.ts";
 import { humanBytes } from "../lib/bytes.ts";
 import { humanDuration } from "../lib/duration.ts";
 import { CliError } from "./cli-error.ts";
@@ -16,7 +18,7 @@ import { counted } from "./format/values.ts";
 import { modelTypeOf, modelTypeOption } from "./model-type-option.ts";
 import { print, tell } from "./output.ts";
 import { type ServiceOptions, withServiceOptions } from "./service-options.ts";
-import { isSamePlace, parseSource, type SourceArgument } from "./source-argument.ts";
+import { isSamePlace, parseSource } from "./source-argument.ts";
 import { applySourceOptions, type SourceOptions, withSourceOptions } from "./source-options.ts";
 import { watchOnTerminal } from "./watch.ts";
 
@@ -45,11 +47,11 @@ export function addPull(program: Command): void {
     .description(
       "Downloads a model; registers it first if it is new.\n\n" +
         "The source is hf:<org>/<name>[@<revision>], oci:<host>/<repository>[:<tag>], ollama:<name>[:<tag>], s3://<bucket>/<prefix>/ or s3://<bucket>/<key>, an http or https " +
-        "URL, or the path of a folder or a file on the service's machine. Without --id the model is called as the " +
+        "URL, or the path of a folder or a file on the service's machine; or it is the id of a model that is registered, whose own source is asked. Without --id the model is called as the " +
         "repository, or as the file or folder without its extension. The model remembers the place alone; revision and patterns count for this download.\n\n" +
         `--metadata-only is short for: ${WEIGHTS.map((glob) => `--exclude '${glob}'`).join(" ")}`,
     )
-    .argument("<source>", "where the model's files come from")
+    .argument("<source>", "where the model's files come from, or a registered model's id")
     .option("--id <id>", "the model's id")
     .addOption(modelTypeOption())
     .option("--base-model <id>", "the model that an adapter is applied to")
@@ -62,23 +64,17 @@ export function addPull(program: Command): void {
   withServiceOptions(withSourceOptions(command)).action(pull);
 }
 
-async function pull(sourceText: string, options: PullOptions): Promise<void> {
-  const argument = applySourceOptions(parseSource(sourceText), {
-    endpoint: options.endpoint,
-    region: options.region,
-    credential: options.credential,
-  });
-  const id = options.id ?? argument.defaultId;
+async function pull(text: string, options: PullOptions): Promise<void> {
   const { sourceToken } = options;
-  const request = {
-    modelId: id,
-    revision: options.revision ?? argument.revision,
-    allowPatterns: options.include,
-    ignorePatterns: [...(options.exclude ?? []), ...(options.metadataOnly ? WEIGHTS : [])],
-    credential: sourceToken === undefined ? undefined : { kind: { case: "token" as const, value: sourceToken } },
-  };
   await withClient(options, async (client) => {
-    const model = await register(client, id, argument, options);
+    const { model, revision } = (await findModel(client, text, options)) ?? (await register(client, text, options));
+    const request = {
+      modelId: model.id,
+      revision: options.revision ?? revision,
+      allowPatterns: options.include,
+      ignorePatterns: [...(options.exclude ?? []), ...(options.metadataOnly ? WEIGHTS : [])],
+      credential: sourceToken === undefined ? undefined : { kind: { case: "token" as const, value: sourceToken } },
+    };
     if (!options.json && !options.quiet) tell(`pulling ${model.id} from ${formatSource(model.source)}`);
     const startedAt = Date.now();
     const last = await watchOnTerminal(client, (signal) => client.models.downloadModel(request, { signal }), options);
@@ -87,23 +83,39 @@ async function pull(sourceText: string, options: PullOptions): Promise<void> {
   });
 }
 
-/** Registers the model unless it is there. One with that id and another source is left alone. */
-async function register(
-  client: ModelManagerClient,
-  id: string,
-  argument: SourceArgument,
-  options: PullOptions,
-): Promise<Model> {
-  const type = modelTypeOf(options.type);
-  const wanted = { id, type, source: argument.source, baseModelId: options.baseModel };
+/** A model to download, and the revision of its source unless another is asked for. */
+interface Wanted {
+  readonly model: Model;
+  readonly revision: string;
+}
+
+/** The registered model that is meant, by its id: its own source is asked. A file or folder of that name goes first. */
+async function findModel(client: ModelManagerClient, text: string, { id }: PullOptions): Promise<Wanted | undefined> {
+  if (id !== undefined || !isModelId(text) || existsSync(text)) return undefined;
+  try {
+    const { model } = await client.models.getModel({ modelRef: text });
+    return model && { model, revision: "" };
+  } catch (error) {
+    if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Registers the model of a source unless it is there. One with that id and another source is left alone. */
+async function register(client: ModelManagerClient, text: string, options: PullOptions): Promise<Wanted> {
+  const { endpoint, region, credential } = options;
+  const argument = applySourceOptions(parseSource(text), { endpoint, region, credential });
+  const { source, revision } = argument;
+  const id = options.id ?? argument.defaultId;
+  const wanted = { id, type: modelTypeOf(options.type), source, baseModelId: options.baseModel };
   try {
     const { model = create(ModelSchema, wanted) } = await client.models.createModel({ model: wanted });
-    return model;
+    return { model, revision };
   } catch (error) {
     if (!(error instanceof ConnectError) || error.code !== Code.AlreadyExists) throw error;
   }
   const { model = create(ModelSchema, wanted) } = await client.models.getModel({ modelRef: id });
-  if (isSamePlace(model.source, argument)) return model;
+  if (isSamePlace(model.source, argument)) return { model, revision };
   throw new CliError(EXIT.failure, `the model ${model.id} exists and comes from ${formatSource(model.source)}`, {
     hint: `choose another id with --id, or remove that one first: ${commandHint(`rm ${model.id}`, options)}`,
   });

@@ -25,13 +25,18 @@ export function assertName(field: string, text: string): void {
   if (!isName(text)) throw invalidField(field, `must be ${SEGMENT_RULE}`);
 }
 
+/** Whether `text` has the form of a model id. */
+export function isModelId(text: string): boolean {
+  const segments = text.split("/");
+  return segments.length <= 2 && segments.every(isName);
+}
+
 /** Checks a model id that a request carries in `field`; FIELD_INVALID with the rule that it breaks. */
 export function assertModelId(field: string, id: string): void {
-  const segments = id.split("/");
-  if (segments.length > 2 || !segments.every(isName)) {
+  if (!isModelId(id)) {
     throw invalidField(field, `must be one or two segments joined by '/', each ${SEGMENT_RULE}`);
   }
-  const [first = "", second] = segments.map((segment) => segment.toLowerCase());
+  const [first = "", second] = id.split("/").map((segment) => segment.toLowerCase());
   if (RESERVED_FIRST.has(first)) throw invalidField(field, `must not start with the reserved word '${first}'`);
   if (second !== undefined && RESERVED_SECOND.has(second)) {
     throw invalidField(field, `must not have the reserved word '${second}' as its second segment`);

@@ -71,7 +71,7 @@ describe("a command", () => {
     [["show"], /missing required argument 'model'/],
     [["ls", "--server", "ftp://x"], /must be an http or https URL/],
     [["pull", "hf:a/b", "--type", "toaster"], /Allowed choices are llm, embedding/],
-    [["pull", "nowhere/nothing"], /say hf:nowhere\/nothing/],
+    [["pull", "./nothing"], /no such file or folder/],
   ])("%j breaks a rule of the command line: 2", async (args, message) => {
     const { code, stdout, stderr } = await runCli(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -220,6 +220,25 @@ describe("pull", () => {
     expect(stderr).toContain("pulling org/name from hf:org/name\n");
     expect(stderr).toMatch(/transferring +\[#{10}-{10}\] +50% +512 B of 1.0 KiB/);
     expect(stdout).toMatch(/^org\/name@1 is ready: 1.0 KiB in 1 file, verified, in /);
+  });
+
+  it("asks the own source of a model that is registered, and says how to name a repository where none is", async () => {
+    const asked: unknown[] = [];
+    const env = await serve({
+      getModel: ({ modelRef }) => {
+        if (modelRef !== "org/mine") throw new ConnectError("there is no such model", Code.NotFound);
+        return { model: { id: modelRef } };
+      },
+      async *downloadModel({ modelId, revision }) {
+        asked.push({ modelId, revision });
+        yield { progress: DONE };
+      },
+    });
+    expect(await runCli(["pull", "org/mine", "-q"], { env })).toEqual({ code: 0, stdout: "org/mine@1\n", stderr: "" });
+    expect(asked).toEqual([{ modelId: "org/mine", revision: "" }]);
+    const unknown = await runCli(["pull", "nowhere/nothing"], { env });
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toMatch(/say hf:nowhere\/nothing/);
   });
 
   it("is silent but for the version with --quiet, and JSON lines with --json", async () => {
