@@ -5,6 +5,7 @@ import { Bitmap } from "../parts/bitmap.ts";
 import { BLOCK_BYTES, PIECE_BYTES, PIECES_PER_BLOCK } from "../parts/blocks.ts";
 import { Journal, type JournalHeader, type Tail } from "../parts/journal.ts";
 import type { KeptBytes } from "../parts/kept.ts";
+import { DirectFile } from "./direct-file.ts";
 
 const syncData = promisify(fdatasync);
 const closeFile = promisify(close);
@@ -17,8 +18,11 @@ const writeAt = promisify(write);
 const SYNC_BYTES = 256 * 1024 * 1024;
 const SYNC_MS = 15_000;
 
-/** Writes to one file get into each other's way in the system; but when one ends, the next should be there. */
-const WRITES_AT_ONCE = 2;
+/** Writes to one file get into each other's way in the system; but when one ends, the next should be there, and a disk may take several. */
+const WRITES_AT_ONCE = 4;
+
+/** A file of so many bytes is written around the system's cache; a smaller one is soon done with, and soon read. */
+const BIG_BYTES = 64 * 1024 * 1024;
 
 /** What a part file is opened with. */
 export interface PartFileOptions {
@@ -26,6 +30,8 @@ export interface PartFileOptions {
   readonly journalPath: string;
   readonly header: JournalHeader;
   readonly kept: KeptBytes;
+  /** Bytes of the whole file, once known. */
+  readonly size?: number;
 }
 
 /** A block of a file while its bytes come in. */
@@ -53,7 +59,9 @@ export interface Block {
 export class PartFile {
   readonly #dataPath: string;
   readonly #journalPath: string;
+  readonly #isBig: boolean;
   #fd: number;
+  #direct: DirectFile | undefined;
   #journal: Journal;
   readonly #turns = new Semaphore(WRITES_AT_ONCE);
   readonly #writes = new Set<Promise<void>>();
@@ -62,10 +70,12 @@ export class PartFile {
   #syncedAt = performance.now();
   #syncing: Promise<void> | undefined;
 
-  constructor({ dataPath, journalPath, header, kept }: PartFileOptions) {
+  constructor({ dataPath, journalPath, header, kept, size = 0 }: PartFileOptions) {
+    this.#isBig = size >= BIG_BYTES;
     this.#dataPath = dataPath;
     this.#journalPath = journalPath;
     this.#fd = openSync(dataPath, "r+");
+    if (this.#isBig) this.#direct = new DirectFile(dataPath);
     this.#journal = new Journal(journalPath, header, new Bitmap(kept.pieces.slice()), new Bitmap());
   }
 
@@ -114,6 +124,7 @@ export class PartFile {
     rmSync(this.#journalPath, { force: true });
     rmSync(this.#dataPath, { force: true });
     this.#fd = openSync(this.#dataPath, "wx+", 0o640);
+    if (this.#isBig) this.#direct = new DirectFile(this.#dataPath);
     this.#journal = new Journal(this.#journalPath, header, new Bitmap(), new Bitmap());
     this.#unsynced = 0;
   }
@@ -128,6 +139,7 @@ export class PartFile {
     await this.idle();
     await this.#syncing?.catch(() => {});
     this.#journal.close();
+    this.#direct?.close();
     if (this.#fd >= 0) await closeFile(this.#fd);
     this.#fd = -1;
   }
@@ -144,8 +156,8 @@ export class PartFile {
     const from = block.written;
     const position = block.index * BLOCK_BYTES;
     for (let done = from; done < end; ) {
-      const { bytesWritten } = await writeAt(this.#fd, bytes, done, end - done, position + done);
-      done += bytesWritten;
+      const direct = (await this.#direct?.write(bytes, done, end, position + done)) ?? 0;
+      done += direct > 0 ? direct : (await writeAt(this.#fd, bytes, done, end - done, position + done)).bytesWritten;
     }
     const first = Math.floor(from / PIECE_BYTES);
     const last = whole ? Math.ceil(end / PIECE_BYTES) : Math.floor(end / PIECE_BYTES);

@@ -10,7 +10,6 @@ import { type Block, PartFile, type PartFileOptions } from "./part-file.ts";
 import type { Slabs } from "./slabs.ts";
 
 export interface ReceiverOptions extends PartFileOptions {
-  readonly size?: number;
   readonly gitBlobSize?: number;
 }
 

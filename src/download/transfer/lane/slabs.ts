@@ -1,5 +1,16 @@
 import { BLOCK_BYTES } from "../parts/blocks.ts";
 
+const WASM_PAGE_BYTES = 64 * 1024;
+
+/** The part of it that is used here: Node has it, its types do not. */
+declare const WebAssembly: {
+  readonly Memory: new (size: {
+    initial: number;
+    maximum: number;
+    shared: true;
+  }) => { readonly buffer: SharedArrayBuffer };
+};
+
 /** A fixed number of slabs of a block's size in memory that a lane and its hashing thread share. */
 export class Slabs {
   readonly memory: SharedArrayBuffer;
@@ -8,7 +19,9 @@ export class Slabs {
   readonly #waiting = new Set<() => void>();
 
   constructor(count: number) {
-    this.memory = new SharedArrayBuffer(count * BLOCK_BYTES);
+    // Begins at a page, unlike other shared memory, as the system wants it of bytes that it takes from here to the disk.
+    const pages = (count * BLOCK_BYTES) / WASM_PAGE_BYTES;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
     this.#free = Array.from({ length: count }, (_, index) => count - 1 - index);
   }
 
