@@ -56,7 +56,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
     log: log.child({ room: "registry" }),
   });
   opened.defer(() => registry.close());
-  const { models, workers } = registry;
+  const { models, workers, feeds } = registry;
 
   const credentials = createCredentialsFile({ path: config.credentials, log });
   const sources = createSources({
@@ -134,6 +134,7 @@ export async function compose(config: Config, log: Logger): Promise<Service> {
       addServices(router, {
         models,
         workers,
+        feeds,
         storage,
         credentials,
         downloads: downloads.downloads,

@@ -7,12 +7,13 @@ import { parseModelRef } from "../domain/model-ref.ts";
 import { assertModelId } from "../domain/names.ts";
 import { MODEL_FILTER_FIELDS, parseFilter } from "../domain/parse-filter.ts";
 import type { NamedCredentials } from "../domain/ports/credentials.ts";
+import type { Feeds } from "../domain/ports/feeds.ts";
 import { MODEL_ORDER_FIELDS, type Models } from "../domain/ports/models.ts";
 import type { Source } from "../domain/source.ts";
+import { eventToMessage, sequenceFromMessage } from "./messages/event.ts";
 import { modelToMessage, newModelFromMessage } from "./messages/model.ts";
 import { sourceFromMessage } from "./messages/source.ts";
 import { versionToMessage } from "./messages/version.ts";
-import { notImplemented } from "./not-implemented.ts";
 import { orderFromMessage, pageFromMessage, pageToMessage } from "./pages.ts";
 import { type MutableFields, selectChanges } from "./update-mask.ts";
 
@@ -43,8 +44,8 @@ const MUTABLE: MutableFields<ModelMessage, ModelChanges> = {
   },
 };
 
-/** The part of ModelService that registers, reads and changes models. */
-export function modelMethods(models: Models, credentials: NamedCredentials): ModelMethods {
+/** The part of ModelService that registers, reads, changes and watches models. */
+export function modelMethods(models: Models, feeds: Feeds, credentials: NamedCredentials): ModelMethods {
   async function assertCredential(source: Source | undefined): Promise<void> {
     if (source !== undefined && "credential" in source && source.credential !== "") {
       await credentials.find(`model.source.${source.kind}.credential`, source.credential);
@@ -89,9 +90,12 @@ export function modelMethods(models: Models, credentials: NamedCredentials): Mod
       return {};
     },
 
-    // biome-ignore lint/correctness/useYield: there is nothing to yield before it is implemented.
-    async *watchModels() {
-      throw notImplemented("WatchModels");
+    async *watchModels(request, { signal }) {
+      const filter = parseFilter(request.filter, MODEL_FILTER_FIELDS);
+      const afterSequence = sequenceFromMessage(request.afterSequence);
+      for await (const event of feeds.watchModels({ filter, afterSequence, signal })) {
+        yield { event: eventToMessage(event) };
+      }
     },
   };
 }

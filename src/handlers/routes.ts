@@ -3,6 +3,7 @@ import { ModelService } from "../../gen/modelmanager/v1/model_service_pb.ts";
 import { WorkerService } from "../../gen/modelmanager/v1/worker_service_pb.ts";
 import type { NamedCredentials } from "../domain/ports/credentials.ts";
 import type { Downloads } from "../domain/ports/downloads.ts";
+import type { Feeds } from "../domain/ports/feeds.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { Storage } from "../domain/ports/storage.ts";
 import type { VersionMaker } from "../domain/ports/version-maker.ts";
@@ -17,6 +18,8 @@ export interface ServicePorts {
   readonly storage: Storage;
   readonly versions: VersionMaker;
   readonly workers: Workers;
+  /** What WatchModels and WatchWorkers tell. */
+  readonly feeds: Feeds;
   /** What a request names as a credential must be here before it is kept. */
   readonly credentials: NamedCredentials;
 }

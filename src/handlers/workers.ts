@@ -4,9 +4,11 @@ import type { Worker as WorkerMessage } from "../../gen/modelmanager/v1/worker_p
 import type { WorkerService } from "../../gen/modelmanager/v1/worker_service_pb.ts";
 import { invalidField } from "../domain/errors.ts";
 import { parseFilter, WORKER_FILTER_FIELDS } from "../domain/parse-filter.ts";
+import type { Feeds } from "../domain/ports/feeds.ts";
 import type { Workers } from "../domain/ports/workers.ts";
 import type { WorkerChanges } from "../domain/worker.ts";
 import { reportsFromMessage } from "./messages/assignment.ts";
+import { eventToMessage, sequenceFromMessage } from "./messages/event.ts";
 import { capacityFromMessage, loadFromMessage, newWorkerFromMessage, workerToMessage } from "./messages/worker.ts";
 import { notImplemented } from "./not-implemented.ts";
 import { pageFromMessage, pageToMessage } from "./pages.ts";
@@ -44,7 +46,7 @@ const MUTABLE: MutableFields<WorkerMessage, WorkerChanges> = {
 };
 
 /** The part of WorkerService that brings workers in and watches over them. */
-export function workerMethods(workers: Workers): WorkerMethods {
+export function workerMethods(workers: Workers, feeds: Feeds): WorkerMethods {
   return {
     async registerWorker({ worker }) {
       if (!worker) throw invalidField("worker", "is required");
@@ -95,9 +97,12 @@ export function workerMethods(workers: Workers): WorkerMethods {
       return {};
     },
 
-    // biome-ignore lint/correctness/useYield: there is nothing to yield before it is implemented.
-    async *watchWorkers() {
-      throw notImplemented("WatchWorkers");
+    async *watchWorkers(request, { signal }) {
+      const filter = parseFilter(request.filter, WORKER_FILTER_FIELDS);
+      const afterSequence = sequenceFromMessage(request.afterSequence);
+      for await (const event of feeds.watchWorkers({ filter, afterSequence, signal })) {
+        yield { event: eventToMessage(event) };
+      }
     },
   };
 }

@@ -1,19 +1,7 @@
 import { sql } from "drizzle-orm";
-import type { Assignment } from "../domain/assignment.ts";
-import type { Download } from "../domain/download.ts";
-import type { Alias, Model, Version } from "../domain/model.ts";
-import type { Worker } from "../domain/worker.ts";
+import type { Resources } from "../domain/ports/feeds.ts";
 import type { Executor, Transaction } from "./database.ts";
 import { type EventKind, type EventNoun, eventCounter } from "./schema/events.ts";
-
-interface Resources {
-  model: Model;
-  version: Version;
-  alias: Alias;
-  download: Download;
-  worker: Worker;
-  assignment: Assignment;
-}
 
 interface Change {
   readonly kind: EventKind;

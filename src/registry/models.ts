@@ -22,7 +22,8 @@ import { models, versions } from "./schema/models.ts";
 import { toVersion, versionFilesField, versionNotFound } from "./version-rows.ts";
 import { createVersion, deleteVersion, listVersions, updateVersion } from "./versions.ts";
 
-const FILTER_COLUMNS: FilterColumns = {
+/** What models can be filtered by. */
+export const MODEL_FILTER_COLUMNS: FilterColumns = {
   id: { type: "id", column: models.id },
   type: { type: "value", column: models.type },
   status: { type: "value", column: models.status },
@@ -110,7 +111,7 @@ function prepareResolve(database: Database) {
 }
 
 async function listModels(database: Database, request: ListRequest & { order: ModelOrder }): Promise<Page<Model>> {
-  const matches = compileFilter(request.filter, FILTER_COLUMNS);
+  const matches = compileFilter(request.filter, MODEL_FILTER_COLUMNS);
   const { field, descending } = request.order;
   const page = await readPage(database, request, {
     identity: ["models", request.filter ?? null, field, descending],

@@ -5,6 +5,7 @@ import type { Logger } from "../domain/logger.ts";
 import type { BlobAdmissions } from "../domain/ports/blob-admissions.ts";
 import type { DamageRecords } from "../domain/ports/damage.ts";
 import type { DownloadJobs } from "../domain/ports/download-jobs.ts";
+import type { Feeds } from "../domain/ports/feeds.ts";
 import type { HealthProbe } from "../domain/ports/health.ts";
 import type { Models } from "../domain/ports/models.ts";
 import type { QuotaRecords } from "../domain/ports/quota.ts";
@@ -18,6 +19,7 @@ import { databaseUnavailable } from "./database-errors.ts";
 import { DatabaseSetupError } from "./database-setup-error.ts";
 import { endAllLeases } from "./download-leases.ts";
 import { createDownloadJobs } from "./downloads.ts";
+import { createFeeds, type FeedOptions } from "./feed/feeds.ts";
 import { ReadNotes } from "./last-used.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { createModels } from "./models.ts";
@@ -26,7 +28,7 @@ import { Sweeper } from "./sweeper.ts";
 import { createWorkers } from "./workers.ts";
 
 export interface RegistryOptions extends DatabaseOptions {
-  /** Where migrations run: past any pooler. Default: `connection`. */
+  /** Where migrations run and notices are heard: past any pooler. Default: `connection`. */
   readonly directConnection?: ConnectionTarget;
   /** The folder that holds the migrations and their journal. */
   readonly migrationsFolder: string;
@@ -35,6 +37,8 @@ export interface RegistryOptions extends DatabaseOptions {
   readonly workerLeaseMs: number;
   /** No other process can use this database: what earlier ones worked on is taken up at once. Default false. */
   readonly exclusive?: boolean;
+  /** How far watches may fall behind, and how often they have a BOOKMARK. */
+  readonly feed?: Pick<FeedOptions, "capacity" | "bookmarkMs">;
 }
 
 /** The ports that a database serves. Each call raises DATABASE_UNAVAILABLE within seconds while the database is away. */
@@ -42,6 +46,7 @@ export interface Registry {
   readonly models: Models;
   readonly jobs: DownloadJobs;
   readonly workers: Workers;
+  readonly feeds: Feeds;
   readonly blobs: BlobRecords;
   readonly admissions: BlobAdmissions;
   readonly damage: DamageRecords;
@@ -106,6 +111,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   ready.catch(() => {});
 
   const sweeper = new Sweeper(database, log);
+  const feeds = createFeeds(database, { ...options.feed, direct: directConnection, log });
   return {
     models: createModels(database, new ReadNotes(database, log)),
     jobs: createDownloadJobs(database),
@@ -114,6 +120,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     damage: createDamageRecords(database),
     quota: createQuotaRecords(database),
     workers: createWorkers(database, workerLeaseMs),
+    feeds,
     probe: {
       async check(signal) {
         signal.throwIfAborted();
@@ -128,7 +135,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
     async close() {
       closed.abort();
       await ready.catch(() => {});
-      await sweeper.stop();
+      await Promise.all([sweeper.stop(), feeds.close()]);
       await database.close();
     },
   };

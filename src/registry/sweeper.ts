@@ -4,6 +4,7 @@ import type { Logger } from "../domain/logger.ts";
 import { forgetAnswers } from "./create-model.ts";
 import type { Database, Transaction } from "./database.ts";
 import type { Changes } from "./events.ts";
+import { pruneEvents } from "./feed/retention.ts";
 import { clock, textArray } from "./rows.ts";
 import { workerPresence } from "./schema/workers.ts";
 import { takeTurn } from "./singleton.ts";
@@ -80,6 +81,7 @@ export class Sweeper {
       if (performance.now() >= this.#cleanAt) {
         this.#cleanAt = performance.now() + CLEANING_INTERVAL_MS;
         await forgetAnswers(this.#database);
+        await pruneEvents(this.#database, this.#owner);
       }
       if (this.#failing) this.#log.info("leases of workers are swept again");
       this.#failing = false;

@@ -15,7 +15,8 @@ import { assertEtag, clock } from "./rows.ts";
 import { assignments, workerPresence, workers } from "./schema/workers.ts";
 import { lockPresence, lockWorker, readWorker, toWorker, workerFields, workerNotFound } from "./worker-rows.ts";
 
-const FILTER_COLUMNS: FilterColumns = {
+/** What workers can be filtered by. */
+export const WORKER_FILTER_COLUMNS: FilterColumns = {
   id: { type: "id", column: workers.id },
   status: { type: "value", column: workers.status },
   cordoned: { type: "value", column: workers.cordoned },
@@ -105,7 +106,7 @@ async function register(
 }
 
 async function list(database: Database, request: ListRequest): Promise<Page<Worker> & { onlineCount: number }> {
-  const matches = compileFilter(request.filter, FILTER_COLUMNS);
+  const matches = compileFilter(request.filter, WORKER_FILTER_COLUMNS);
   const page = await readPage(database, request, {
     identity: ["workers", request.filter ?? null],
     keyset: { columns: [workers.id], descending: false },

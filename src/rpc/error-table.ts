@@ -41,6 +41,7 @@ export const CODE_OF_REASON: Readonly<Record<Reason, Code>> = {
   LICENSE_NOT_ALLOWED: Code.PermissionDenied,
   UNAUTHENTICATED: Code.Unauthenticated,
   SEQUENCE_EXPIRED: Code.OutOfRange,
+  WATCHER_TOO_SLOW: Code.ResourceExhausted,
   RANGE_NOT_SATISFIABLE: Code.OutOfRange,
   DOWNLOAD_CANCELLED: Code.Canceled,
   DEADLINE_EXCEEDED: Code.DeadlineExceeded,

@@ -9,6 +9,7 @@ import { createGrpcJsTransport } from "../support/transports/grpc-js.ts";
 import { createPythonTransport, findPythonWithGrpc } from "../support/transports/python-grpc.ts";
 import { type ContractContext, contextOf } from "./suite/context.ts";
 import { describeDownloads } from "./suite/downloads.ts";
+import { describeFeeds } from "./suite/feeds.ts";
 import { describeHealth } from "./suite/health.ts";
 import { describeImports } from "./suite/imports.ts";
 import { describeModels } from "./suite/models.ts";
@@ -30,6 +31,9 @@ const CLIENTS: Record<string, (service: TestService) => Transport & { close?(): 
   "buf curl": ({ url }) => createBufCurlTransport(url, "grpc"),
   ...(python && { "Python grpcio": ({ address }: TestService) => createPythonTransport(python, address) }),
 };
+
+/** Those that hand over a stream when it has ended. */
+const WHOLE = new Set(["buf curl", "Python grpcio"]);
 
 let service: TestService;
 let origin: TestOrigin;
@@ -65,5 +69,6 @@ describe.each(Object.keys(CLIENTS))("the contract through %s", (name) => {
   describe("downloads", () => describeDownloads(() => context));
   describe("storage", () => describeStorage(() => context));
   describe("workers", () => describeWorkers(() => context));
+  describe("feeds", () => describeFeeds(() => context, !WHOLE.has(name)));
   describe("health", () => describeHealth(() => context));
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { matchesFilter } from "../../src/domain/matches-filter.ts";
 import { MODEL_FILTER_FIELDS, parseFilter, WORKER_FILTER_FIELDS } from "../../src/domain/parse-filter.ts";
 import { byId, newModel, openRegistry, type TestRegistry } from "./open-registry.ts";
 
@@ -48,6 +49,10 @@ test.each([
   const filter = parseFilter(text, MODEL_FILTER_FIELDS);
   const page = await registry.models.list({ size: 10, token: "", order: byId, filter });
   expect(page.items.map(({ id }) => id)).toEqual(ids);
+  // Who watches sees the same.
+  const all = await registry.models.list({ size: 10, token: "", order: byId });
+  const matching = all.items.filter((model) => matchesFilter(filter, MODEL_FILTER_FIELDS, model));
+  expect(matching.map(({ id }) => id)).toEqual(ids);
   expect(page.totalSize).toBe(ids.length);
 });
 
@@ -59,5 +64,8 @@ test.each([
   const filter = parseFilter(text, WORKER_FILTER_FIELDS);
   const page = await registry.workers.list({ size: 10, token: "", filter });
   expect(page.items.map(({ id }) => id)).toEqual(ids);
+  const all = await registry.workers.list({ size: 10, token: "" });
+  const matching = all.items.filter((worker) => matchesFilter(filter, WORKER_FILTER_FIELDS, worker));
+  expect(matching.map(({ id }) => id)).toEqual(ids);
   expect(page).toMatchObject({ totalSize: ids.length, onlineCount: ids.length });
 });

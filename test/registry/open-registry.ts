@@ -7,7 +7,7 @@ import type { Logger } from "../../src/domain/logger.ts";
 import type { NewModel, VersionFile } from "../../src/domain/model.ts";
 import type { Order } from "../../src/domain/page.ts";
 import type { ClaimedDownload, Lease } from "../../src/domain/ports/download-jobs.ts";
-import { createRegistry, type Registry } from "../../src/registry/registry.ts";
+import { createRegistry, type Registry, type RegistryOptions } from "../../src/registry/registry.ts";
 import { createTestDatabase, type TestDatabase } from "../support/database.ts";
 
 export const MIGRATIONS = fileURLToPath(new URL("../../src/registry/migrations", import.meta.url));
@@ -23,9 +23,12 @@ export interface TestRegistry extends Registry {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function openRegistry({ workerLeaseMs = 30_000 } = {}): Promise<TestRegistry> {
+export async function openRegistry({
+  workerLeaseMs = 30_000,
+  feed,
+}: Partial<Pick<RegistryOptions, "workerLeaseMs" | "feed">> = {}): Promise<TestRegistry> {
   const database = await createTestDatabase();
-  const options = { connection: database.connection, migrationsFolder: MIGRATIONS, log: quiet, workerLeaseMs };
+  const options = { connection: database.connection, migrationsFolder: MIGRATIONS, log: quiet, workerLeaseMs, feed };
   const registries: Registry[] = [];
   const open = async () => {
     const registry = await createRegistry(options);

@@ -35,14 +35,15 @@ export const file_modelmanager_v1_event: GenFile = /*@__PURE__*/
  */
 export type Event = Message<"modelmanager.v1.Event"> & {
   /**
-   * Its place in the feed: ever increasing, without holes.
+   * Its place in the feed of all changes: numbers never decrease, and a watch skips those that are not for it. All of a
+   * snapshot have one; what belongs to a resource that enters the filter has the number before that one's.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * When it was committed.
+   * When it was committed; of a SNAPSHOT and a BOOKMARK, when it was read.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
@@ -168,7 +169,7 @@ export const EventKind = {
   SNAPSHOT: 4,
 
   /**
-   * Nothing: all up to `sequence` was sent. The first one ends the snapshot.
+   * Nothing: all up to `sequence` was sent. The first one ends the snapshot, or says that a watch that resumes has caught up.
    *
    * @generated from enum value: EVENT_KIND_BOOKMARK = 5;
    */

@@ -1351,14 +1351,18 @@ export const DeleteAliasResponseSchema: GenMessage<DeleteAliasResponse> = /*@__P
  */
 export type WatchModelsRequest = Message<"modelmanager.v1.WatchModelsRequest"> & {
   /**
-   * Which models, as in ListModels; what belongs to a model follows it. Empty for all.
+   * Which models, as in ListModels; versions, aliases and downloads follow their model. A model that enters the filter is
+   * CREATED, and so is all that belongs to it, just before; one that leaves is DELETED, and what belongs to it is gone with
+   * it, without events of its own. Empty for all.
    *
    * @generated from field: string filter = 1;
    */
   filter: string;
 
   /**
-   * Only what came after; absent: a snapshot first, then a BOOKMARK, then changes.
+   * Only what came after: the `sequence` of a list answer, of a BOOKMARK, or of a change that came after the first BOOKMARK.
+   * OUT_OF_RANGE if the feed no longer has all that followed, or has not come so far. Absent: a SNAPSHOT of each resource
+   * first, all of one sequence, then a BOOKMARK, then changes.
    *
    * @generated from field: optional uint64 after_sequence = 2;
    */
@@ -1803,7 +1807,8 @@ export const ModelService: GenService<{
     output: typeof DeleteAliasResponseSchema;
   },
   /**
-   * Streams changes of models, versions, aliases and of the state of downloads.
+   * Streams changes of models, versions, aliases and of the state of downloads, without gap, duplicate or reorder, with a
+   * BOOKMARK when it has caught up and at least every 30 s. RESOURCE_EXHAUSTED for who takes events slower than they come.
    *
    * @generated from rpc modelmanager.v1.ModelService.WatchModels
    */

@@ -682,20 +682,24 @@ export const BlobHolderSchema: GenMessage<BlobHolder> = /*@__PURE__*/
   messageDesc(file_modelmanager_v1_worker_service, 22);
 
 /**
- * Asks for changes of workers, assignments and deployments.
+ * Asks for changes of workers and assignments.
  *
  * @generated from message modelmanager.v1.WatchWorkersRequest
  */
 export type WatchWorkersRequest = Message<"modelmanager.v1.WatchWorkersRequest"> & {
   /**
-   * Which workers, as in ListWorkers; their assignments follow them. Empty for all.
+   * Which workers, as in ListWorkers; their assignments follow them. A worker that enters the filter is CREATED, and so are
+   * its assignments, just before; one that leaves is DELETED, and its assignments are gone with it, without events of their
+   * own. Empty for all.
    *
    * @generated from field: string filter = 1;
    */
   filter: string;
 
   /**
-   * Only what came after; absent: a snapshot first, then a BOOKMARK, then changes.
+   * Only what came after: the `sequence` of a list answer, of a BOOKMARK, or of a change that came after the first BOOKMARK.
+   * OUT_OF_RANGE if the feed no longer has all that followed, or has not come so far. Absent: a SNAPSHOT of each resource
+   * first, all of one sequence, then a BOOKMARK, then changes.
    *
    * @generated from field: optional uint64 after_sequence = 2;
    */
@@ -1269,7 +1273,9 @@ export const WorkerService: GenService<{
     output: typeof WatchAssignmentsResponseSchema;
   },
   /**
-   * Streams changes of workers, assignments and deployments.
+   * Streams changes of workers and assignments, without gap, duplicate or reorder, with a BOOKMARK when it has caught up and
+   * at least every 30 s; load, last-seen times and progress make none. RESOURCE_EXHAUSTED for who takes events slower than
+   * they come.
    *
    * @generated from rpc modelmanager.v1.WorkerService.WatchWorkers
    */

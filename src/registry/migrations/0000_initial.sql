@@ -199,6 +199,7 @@ CREATE INDEX "downloads_by_create_time" ON "downloads" USING btree ("create_time
 CREATE INDEX "downloads_by_model" ON "downloads" USING btree ("model_id");--> statement-breakpoint
 CREATE INDEX "downloads_by_model_ignoring_case" ON "downloads" USING btree (lower("model_id"),"create_time","id");--> statement-breakpoint
 CREATE INDEX "downloads_to_claim" ON "downloads" USING btree ("priority" DESC NULLS FIRST,"create_time","id") WHERE "downloads"."state" in ('QUEUED', 'RESOLVING', 'TRANSFERRING', 'VERIFYING', 'PAUSED');--> statement-breakpoint
+CREATE INDEX "events_of_roots" ON "events" USING btree ("noun",(resource ->> 'id'),"sequence") WHERE noun in ('model', 'worker');--> statement-breakpoint
 CREATE UNIQUE INDEX "aliases_ignoring_case" ON "aliases" USING btree ("model_id",lower("alias"));--> statement-breakpoint
 CREATE INDEX "aliases_by_version" ON "aliases" USING btree ("model_id","version");--> statement-breakpoint
 CREATE INDEX "create_requests_by_create_time" ON "create_requests" USING btree ("create_time");--> statement-breakpoint

@@ -127,9 +127,4 @@ export function describeDownloads(context: () => ContractContext): void {
     await models.createModel({ model: { id, type: ModelType.LLM, source: { kind: { case: "upload", value: {} } } } });
     await expectError(models.startDownload({ modelId: id }), Code.FailedPrecondition, "STATE_INVALID");
   });
-
-  it("says what is not implemented yet", async () => {
-    const { models } = context();
-    await expectError(collect(models.watchModels({})), Code.Unimplemented, "NOT_IMPLEMENTED");
-  });
 }

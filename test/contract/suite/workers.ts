@@ -154,7 +154,6 @@ export function describeWorkers(context: () => ContractContext): void {
       () => workers.listDeployments({}),
       () => workers.deleteDeployment({ deploymentId: "a" }),
       () => workers.resolveModel({ modelRef: "a" }),
-      () => collect(workers.watchWorkers({})),
       () => collect(workers.watchAssignments({ workerId: "a", sessionToken: "x" })),
       () => collect(workers.watchModelEndpoints({ modelRef: "a" })),
     ]) {
