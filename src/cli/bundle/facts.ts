@@ -1,7 +1,7 @@
-import { clone, enumFromJson, enumToJson, fromJson, isEnumJson, toJson } from "@bufbuild/protobuf";
+import { clone, create, enumFromJson, enumToJson, fromJson, isEnumJson, toJson } from "@bufbuild/protobuf";
 import { z } from "zod";
 import { type Model, ModelType, ModelTypeSchema } from "../../../gen/modelmanager/v1/model_pb.ts";
-import { type Source, SourceSchema } from "../../../gen/modelmanager/v1/source_pb.ts";
+import { type Source, SourceSchema, UploadSourceSchema } from "../../../gen/modelmanager/v1/source_pb.ts";
 import type { Version } from "../../../gen/modelmanager/v1/version_pb.ts";
 import { canonicalJson } from "../../lib/canonical-json.ts";
 import { CliError } from "../cli-error.ts";
@@ -95,12 +95,13 @@ export function factsFromAnnotations(annotations: Readonly<Record<string, string
 
 /**
  * A source as another site may have it: without the names of credentials, which are this site's, and without the queries
- * of URLs, which often carry signatures.
+ * of URLs, which often carry signatures. A folder of this site's machine is no place there.
  */
 export function portableSource(source: Source): Source {
   const portable = clone(SourceSchema, source);
   const { kind } = portable;
   if (kind.value !== undefined && "credential" in kind.value) kind.value.credential = "";
+  if (kind.case === "local") portable.kind = { case: "upload", value: create(UploadSourceSchema) };
   if (kind.case === "http") {
     for (const file of kind.value.files) {
       file.url = withoutQuery(file.url);

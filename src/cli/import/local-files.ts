@@ -22,7 +22,7 @@ const SKIPPED: ReadonlySet<string> = new Set([".git", ".cache"]);
  * Lists the files that the paths are: of a folder what is in it, by paths relative to it, but for `.git` and `.cache`; of a
  * file itself, by its name. A symbolic link is followed if it stays in the folder, or with `followLinks` wherever it goes.
  *
- * @throws CliError for a path that is not there, for what is neither file nor folder, for a link that leads out.
+ * @throws CliError for a path that is not there, for what is neither file nor folder, for a link that leads out, for two files of one path.
  */
 export async function listLocalFiles(paths: readonly string[], followLinks: boolean): Promise<LocalFile[]> {
   const files: LocalFile[] = [];
@@ -33,7 +33,19 @@ export async function listLocalFiles(paths: readonly string[], followLinks: bool
     else throw notPlain(path);
   }
   if (files.length === 0) throw new CliError(EXIT.usage, `${paths.join(", ")}: there is no file to import`);
+  assertOnce(files);
   return files;
+}
+
+function assertOnce(files: readonly LocalFile[]): void {
+  const seen = new Map<string, LocalFile>();
+  for (const file of files) {
+    const other = seen.get(file.path);
+    if (other !== undefined) {
+      throw new CliError(EXIT.usage, `${other.file} and ${file.file} would both be '${file.path}' in the version`);
+    }
+    seen.set(file.path, file);
+  }
 }
 
 class Folder {
