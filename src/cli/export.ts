@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Command } from "commander";
 import { humanBytes } from "../lib/bytes.ts";
 import type { Exported, ExportOptions } from "./bundle/export-bundle.ts";
@@ -35,6 +37,7 @@ async function exportVersions(refsAndTarget: string[], options: ExportOptions): 
       hint: "say: export <ref...> <file.tar | folder>",
     });
   }
+  await assertTarget(target);
   const { exportBundle } = await import("./bundle/export-bundle.ts");
   const hint = target.endsWith(".tar")
     ? "nothing is left of it: a tar begins anew, a folder can be gone on with"
@@ -44,6 +47,17 @@ async function exportVersions(refsAndTarget: string[], options: ExportOptions): 
   );
   if (options.json) printJson({ file: target, ...exported });
   else print(formatExported(target, exported));
+}
+
+/** Before anything is asked for: a tar needs its folder, and no other archive is written. */
+async function assertTarget(target: string): Promise<void> {
+  if (/\.(?:zip|7z|tgz|gz|zst|xz|bz2)$/i.test(target)) {
+    throw new CliError(EXIT.usage, `${target}: a bundle is a folder, or a file whose name ends with .tar`);
+  }
+  if (!target.endsWith(".tar")) return;
+  const folder = dirname(target);
+  const found = await stat(folder).catch(() => undefined);
+  if (!found?.isDirectory()) throw new CliError(EXIT.usage, `${target}: there is no folder ${folder}`);
 }
 
 function formatExported(target: string, { versions, bytes, fetchedBytes, omittedBytes }: Exported): string {

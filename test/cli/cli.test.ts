@@ -72,6 +72,8 @@ describe("a command", () => {
     [["ls", "--server", "ftp://x"], /must be an http or https URL/],
     [["pull", "hf:a/b", "--type", "toaster"], /Allowed choices are llm, embedding/],
     [["pull", "./nothing"], /no such file or folder/],
+    [["export", "a", "/nowhere/a.tar"], /there is no folder \/nowhere/],
+    [["export", "a", "a.zip"], /a bundle is a folder, or a file whose name ends with \.tar/],
   ])("%j breaks a rule of the command line: 2", async (args, message) => {
     const { code, stdout, stderr } = await runCli(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
